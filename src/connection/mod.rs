@@ -32,8 +32,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tracing::debug;
-
 use self::reader::Reader;
 use crate::{
     disconnect::Disconnect,
@@ -95,12 +93,18 @@ impl Connection {
         })
     }
 
+    /// Notes the pattern of the path that the client has requested, for the log.
+    pub(crate) fn note_path(&self, path: &'static str) {
+        self.handle.note_path(path);
+    }
+
     /// Returns the connection's task, to be spawned on the shard's thread. It completes when the
     /// connection is closed. `leftover` has the bytes that the client sent right behind its
     /// request: its first frames.
     pub(crate) fn start(mut self, socket: Socket, leftover: Vec<u8>) -> Task {
-        self.reader.keep(leftover.into(), self.handle.shard());
         self.handle.attach(socket);
+        self.handle.log_begin(leftover.len());
+        self.reader.keep(leftover.into(), self.handle.shard());
         Task::Open(self)
     }
 
@@ -138,7 +142,7 @@ impl Connection {
         // The connection may have ended before, for another reason. The first reason counts.
         let reason = handle.ended().unwrap_or(reason);
         let orderly = close::close(&handle, protocol, &mut reader, reason, until).await;
-        debug!(connection = ?*handle, %reason, orderly, "closed");
+        handle.note_closed(orderly);
     }
 }
 

@@ -1,6 +1,8 @@
 //! Keys of connections, topics and subscriptions inside the hub.
 
-use slotmap::new_key_type;
+use std::fmt;
+
+use slotmap::{Key as _, new_key_type};
 
 new_key_type! {
     /// The key of a connection on its shard. No later connection gets the same key.
@@ -15,6 +17,13 @@ new_key_type! {
 pub(crate) struct ConnectionId {
     pub(super) shard: usize,
     pub(super) key: PeerKey,
+}
+
+/// Formats the id as the log shows it: the shard, and the key on that shard.
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{:?}", self.shard, self.key.data())
+    }
 }
 
 /// A subscription, as the connection stores it: the topic, and the index of the connection in the

@@ -61,7 +61,7 @@ use crate::{
         shard::{Item, Links},
     },
     message::Message,
-    metrics::Metrics,
+    metrics::{Drained, Metrics, incidents::Incidents},
     topic::TopicName,
     user::UserId,
     wire::extension::Agreement,
@@ -210,6 +210,16 @@ impl Hub {
     pub(crate) fn longest_hold(&self) -> Option<u64> {
         let holds = self.0.links.shared.holds.iter();
         holds.filter_map(LongestHold::microseconds).max()
+    }
+
+    /// Returns the incidents of the hub's connections, and of the server around it.
+    pub(crate) fn incidents(&self) -> &Incidents {
+        &self.0.links.shared.incidents
+    }
+
+    /// Returns how connections have ended since a drain began.
+    pub(crate) fn drained(&self) -> Drained {
+        self.0.links.shared.drained.get()
     }
 
     pub(crate) fn budget(&self) -> &Arc<Budget> {

@@ -42,7 +42,11 @@ pub(crate) struct SharedCounter(AtomicU64);
 
 impl SharedCounter {
     pub(crate) fn increment(&self) {
-        self.0.fetch_add(1, Relaxed);
+        self.add(1);
+    }
+
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {

@@ -3,7 +3,7 @@
 //!
 //! `/health` is answered as by a shard, for operators and monitoring. All other requests get 503.
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
 
 use hyper::{Method, Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -17,27 +17,36 @@ use crate::server::{
     api,
     http::MAX_HEAD_BYTES,
     origin,
-    response::{Rejection, Response},
+    response::{Rejection, Response, note_refusal},
     site::Site,
 };
 
 /// Answers the one request of a client: `/health` as a shard would answer it, any other with 503
 /// and the reason `why`. Then closes the connection.
-pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, site: &Site, why: &str) {
-    match timeout(WITHIN, answer_once(stream, site, why)).await {
+pub(super) async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
+    site: &Site,
+    why: &str,
+) {
+    match timeout(WITHIN, answer_once(stream, peer, site, why)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(%error, "a connection could not be turned away"),
-        Err(_) => debug!("a connection was too slow to be turned away"),
+        Ok(Err(error)) => debug!(%peer, %error, "a connection could not be turned away"),
+        Err(_) => debug!(%peer, "a connection was too slow to be turned away"),
     }
 }
 
 async fn answer_once(
     stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
     site: &Site,
     why: &str,
 ) -> io::Result<()> {
-    let service =
-        service_fn(|request| async move { Ok::<_, Infallible>(answer(site, &request, why)) });
+    let service = service_fn(|request| async move {
+        let response = answer(site, &request, why);
+        note_refusal(&response, site.hub.incidents(), peer);
+        Ok::<_, Infallible>(response)
+    });
     let served = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
         .keep_alive(false)

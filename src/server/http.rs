@@ -1,9 +1,11 @@
 //! One HTTP connection, from when its shard gets the socket until it ends or becomes a WebSocket.
 
-use std::{cell::Cell, convert::Infallible, future::Future, pin::pin, rc::Rc, sync::Arc};
+use std::{
+    cell::Cell, convert::Infallible, future::Future, net::SocketAddr, pin::pin, rc::Rc, sync::Arc,
+};
 
 use http_body_util::BodyExt;
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{Request, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -15,11 +17,12 @@ use tracing::debug;
 
 use crate::{
     hub::{bounds::budget::Charge, shard::Shard},
+    metrics::incidents::Incident,
     server::{
         answer::Answer,
         head::{AwaitedHead, WaitLimits},
         listener::Entrance,
-        response::Response,
+        response::{Response, note_refusal},
         site::Site,
         stream::{HttpStream, Signals},
         turns::in_turns,
@@ -45,6 +48,7 @@ pub(super) struct Lifetime {
 pub(super) struct Client<S> {
     /// The client's socket, or a stream that wraps it, as TLS does.
     pub(super) stream: S,
+    pub(super) peer: SocketAddr,
     pub(super) entrance: Entrance,
     /// The charge for the memory that the connection needs for HTTP. It is dropped when the
     /// connection becomes a WebSocket connection.
@@ -55,6 +59,7 @@ pub(super) struct Client<S> {
 struct Exchange {
     shard: Rc<Shard>,
     site: Arc<Site>,
+    peer: SocketAddr,
     entrance: Entrance,
     requests: Requests,
     signals: Arc<Signals>,
@@ -75,6 +80,7 @@ pub(super) async fn serve<S>(
 {
     let Client {
         stream,
+        peer,
         entrance,
         held,
     } = client;
@@ -87,6 +93,7 @@ pub(super) async fn serve<S>(
         requests: lifetime.requests.clone(),
         pending: Cell::default(),
         site,
+        peer,
         entrance,
         signals,
     });
@@ -94,11 +101,12 @@ pub(super) async fn serve<S>(
     let served = in_turns(&shard, serve_http(&exchange, stream, is_ending)).await;
     drop(held);
     if let Err(error) = served {
-        debug!(%error, "HTTP connection failed");
+        debug!(%peer, %error, "HTTP connection failed");
+        exchange.note_unreadable(&error);
     } else if let Some(pending) = exchange.pending.take()
         && let Err(error) = pending.start().await
     {
-        debug!(%error, "upgrade failed");
+        debug!(%peer, %error, "upgrade failed");
     }
 }
 
@@ -151,6 +159,7 @@ impl Exchange {
             unread,
             must_continue,
         } = self.head.answered(self.answered(request)).await;
+        note_refusal(&response, self.site.hub.incidents(), self.peer);
         self.pending.set(upgrade);
         if must_continue {
             self.signals.write_continue();
@@ -168,6 +177,20 @@ impl Exchange {
         request.extensions_mut().insert(underway);
         let (shard, entrance) = (&self.shard, self.entrance);
         self.site.answer(shard, request, entrance).await
+    }
+
+    /// Notes that bytes were refused that are no head of a request. hyper has answered them.
+    fn note_unreadable(&self, error: &hyper::Error) {
+        let status = if error.is_parse_too_large() {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        } else if error.is_parse() {
+            StatusCode::BAD_REQUEST
+        } else {
+            return;
+        };
+        let incident = Incident::Refused(status.as_u16());
+        let incidents = self.site.hub.incidents();
+        incidents.note(incident, Some(self.peer), "the head can't be read");
     }
 
     /// Reads the rest of the body of a request that was answered. Otherwise the connection could

@@ -17,8 +17,8 @@
 //!
 //! [`underway`] has the requests that a drain waits for. The `watchdog` notices shards that stand
 //! still, as [`standing`] decides. A client that no shard can serve gets one answer, from `brief`.
-//! [`shortage_log`] logs what is ended or refused while memory is short, and `internals` opens
-//! private parts for `fuzz/`.
+//! [`incident_log`] logs what goes wrong, at a limited rate, and `internals` opens private parts for
+//! `fuzz/`.
 
 mod answer;
 mod api;
@@ -27,6 +27,7 @@ mod brief;
 mod head;
 mod host;
 mod http;
+mod incident_log;
 #[cfg(feature = "internals")]
 pub(crate) mod internals;
 mod listener;
@@ -36,7 +37,6 @@ mod publish;
 mod query;
 mod response;
 mod routes;
-mod shortage_log;
 mod site;
 mod standing;
 mod stream;
@@ -62,12 +62,12 @@ use tokio::{
     sync::{mpsc, watch},
     time::{interval, sleep, timeout},
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use self::{
     http::Lifetime,
+    incident_log::IncidentLog,
     listener::{Listener, handoff::Handoff},
-    shortage_log::ShortageLog,
     site::Site,
 };
 pub use self::{
@@ -78,6 +78,7 @@ use crate::{
     config::Config,
     error::Error,
     hub::{Hub, bounds::drain_time::DrainTime},
+    metrics::Drained,
 };
 
 /// A server whose listeners are bound and whose shards run. It accepts nothing before
@@ -132,6 +133,8 @@ impl Server {
     /// the outboxes, and closes every connection with 1012. The connections of a shard that panicked
     /// were closed with 1011.
     ///
+    /// What goes wrong meanwhile is logged by [`tracing`], at most once a second for each kind.
+    ///
     /// # Errors
     ///
     /// [`Error::Watchdog`], immediately, if the watchdog can't be started;
@@ -174,15 +177,22 @@ impl Server {
             all_answered,
             all_closed,
         };
+        let mut log = IncidentLog::default();
         tokio::select! {
-            () = housekeeping(&site) => {}
+            () = housekeeping(&site, &mut log) => {}
             () = site.hub.shard_panicked() => {}
             _ = shutdown => {}
         }
-        info!("draining");
+        let started = Instant::now();
+        info!(connections = site.hub.metrics().connections, "draining");
         let _ = end.send(true);
         drop(running);
-        let drained = drain(&site, ends).await;
+        let drained = tokio::select! {
+            drained = drain(&site, ends) => drained,
+            () = log_incidents(&site, &mut log) => Ok(()),
+        };
+        log.log_rest(site.hub.incidents(), site.hub.metrics().memory);
+        log_drained(&site, &drained, started);
         if site.hub.has_panicked() {
             return Err(Error::ShardPanicked);
         }
@@ -190,16 +200,47 @@ impl Server {
     }
 }
 
-/// Deletes expired registrations, and logs what was ended or refused for lack of memory.
-async fn housekeeping(site: &Site) {
+/// Logs incidents and deletes expired registrations, for ever.
+async fn housekeeping(site: &Site, log: &mut IncidentLog) {
+    tokio::join!(log_incidents(site, log), expire_registrations(site));
+}
+
+/// Logs incidents, for ever.
+async fn log_incidents(site: &Site, log: &mut IncidentLog) {
     let mut interval = interval(HOUSEKEEPING_INTERVAL);
-    let (mut shortage, mut logged) = (ShortageLog::default(), Instant::now());
     loop {
         interval.tick().await;
-        if logged.elapsed() >= LOG_INTERVAL {
-            shortage.log(&site.hub.metrics());
-            logged = Instant::now();
+        let memory = site.hub.metrics().memory;
+        log.log(site.hub.incidents(), memory, Instant::now());
+    }
+}
+
+/// Logs the end of a drain: how many connections were closed in an orderly way, how many had to be
+/// cut, and how many are left.
+fn log_drained(site: &Site, drained: &Result<(), Error>, started: Instant) {
+    let Drained {
+        closed,
+        cut,
+        undelivered,
+    } = site.hub.drained();
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match drained {
+        Ok(()) => info!(closed, cut, undelivered, duration_ms, "drained"),
+        Err(_) => {
+            let left = site.hub.metrics().connections;
+            warn!(
+                closed,
+                cut, left, undelivered, duration_ms, "not drained in time"
+            );
         }
+    }
+}
+
+/// Deletes expired registrations, for ever.
+async fn expire_registrations(site: &Site) {
+    let mut interval = interval(HOUSEKEEPING_INTERVAL);
+    loop {
+        interval.tick().await;
         while site.registry.expire(Instant::now()) {
             sleep(EXPIRY_PAUSE).await;
         }
@@ -233,9 +274,6 @@ async fn drain(site: &Site, mut ends: Ends) -> Result<(), Error> {
 /// take the registry's lock.
 const EXPIRY_PAUSE: Duration = Duration::from_millis(1);
 
-/// Shortest time between two log lines about the same kind of shortage.
-const LOG_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Time between two searches for expired registrations. A registration may outlive its lifetime by
-/// so much.
+/// Time between two searches for expired registrations, and between two looks at the incidents. A
+/// registration may outlive its lifetime by so much.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(250);

@@ -38,7 +38,8 @@ pub(crate) fn check(
     if origins.next().is_none() && may_use {
         return Ok(());
     }
-    Err(Rejection::ForeignOrigin)
+    let origin = String::from_utf8_lossy(origin.as_bytes());
+    Err(Rejection::ForeignOrigin(origin.into()))
 }
 
 /// Returns true if `origin` is one of the allowed origins, or means the same as one of them.

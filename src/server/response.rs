@@ -1,5 +1,7 @@
 //! Responses, among them rejections: a status and one line of JSON that says why.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
@@ -11,7 +13,12 @@ use hyper::{
 };
 use serde::Serialize;
 
-use crate::{disconnect::Disconnect, hub::bounds::budget::ShortOfMemory, protocol};
+use crate::{
+    disconnect::Disconnect,
+    hub::bounds::budget::ShortOfMemory,
+    metrics::incidents::{Incident, Incidents},
+    protocol,
+};
 
 /// A response, with all bytes of its body.
 pub type Response = hyper::Response<Full<Bytes>>;
@@ -30,8 +37,9 @@ pub(crate) enum Rejection {
     /// The body is not framed as HTTP requires, for the reason in the text.
     #[error("the body can't be read: {0}")]
     BodyUnreadable(String),
+    /// The request was sent by a page of this origin.
     #[error("pages of this origin may not use this server")]
-    ForeignOrigin,
+    ForeignOrigin(String),
     /// The request is for this host name, which is none of the server's own.
     #[error("this server does not answer to {0}; start it with --allow-host if it should")]
     ForeignHost(String),
@@ -81,7 +89,7 @@ impl Rejection {
             Self::BodyTooLarge { .. }
             | Self::MessageTooLarge { .. }
             | Self::TooManyItems { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::ForeignOrigin => StatusCode::FORBIDDEN,
+            Self::ForeignOrigin(_) => StatusCode::FORBIDDEN,
             Self::ForeignHost(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoRegistration | Self::NotFound => StatusCode::NOT_FOUND,
@@ -89,6 +97,17 @@ impl Rejection {
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::UpgradeRequired | Self::VersionRequired => StatusCode::UPGRADE_REQUIRED,
+        }
+    }
+
+    /// Returns the reason for the log. It has nothing of the request but a host or an origin, which
+    /// an operator may want to allow: a part of a body or of a path could be a secret.
+    fn logged(&self) -> String {
+        match self {
+            Self::BadRequest(_) => String::new(),
+            Self::BodyUnreadable(_) => "the body can't be read".into(),
+            Self::ForeignOrigin(origin) => format!("{self}: {origin}"),
+            _ => self.to_string(),
         }
     }
 
@@ -133,6 +152,9 @@ impl From<ShortOfMemory> for Rejection {
 impl From<Rejection> for Response {
     fn from(rejection: Rejection) -> Self {
         let mut response = line(protocol::json::error_line(&rejection.to_string()));
+        let mut reason = rejection.logged();
+        reason.truncate(reason.floor_char_boundary(MAX_LOGGED_BYTES));
+        response.extensions_mut().insert(Refused { reason });
         *response.status_mut() = rejection.status();
         for (name, value) in rejection.headers() {
             response
@@ -142,6 +164,23 @@ impl From<Rejection> for Response {
         response
     }
 }
+
+/// Marks a response as a rejection, for the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    reason: String,
+}
+
+/// Notes the response to `peer` as an incident, if it is a rejection.
+pub(crate) fn note_refusal(response: &Response, incidents: &Incidents, peer: SocketAddr) {
+    if let Some(refused) = response.extensions().get::<Refused>() {
+        let incident = Incident::Refused(response.status().as_u16());
+        incidents.note(incident, Some(peer), &refused.reason);
+    }
+}
+
+/// Greatest length of a reason in the log, in bytes. The host in it may have 16 KiB.
+const MAX_LOGGED_BYTES: usize = 256;
 
 /// Returns a 200 with `value` as JSON on one line.
 pub(crate) fn json(value: &impl Serialize) -> Response {
@@ -195,4 +234,40 @@ pub(crate) fn empty(status: StatusCode) -> Response {
     let mut response = Response::default();
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the reason with which a rejection is logged.
+    fn logged(rejection: Rejection) -> String {
+        let response = Response::from(rejection);
+        response
+            .extensions()
+            .get::<Refused>()
+            .unwrap()
+            .reason
+            .clone()
+    }
+
+    #[test]
+    fn the_log_has_the_origin_or_host_that_is_refused_and_nothing_else_of_a_request() {
+        let origin = Rejection::ForeignOrigin("https://a.example".into());
+        assert!(logged(origin).ends_with(" may not use this server: https://a.example"));
+        let host = Rejection::ForeignHost("a.example".into());
+        assert!(logged(host).contains(" a.example;"));
+        let quoted = "message: invalid type: string \"a secret\"";
+        assert_eq!(logged(Rejection::bad_request(&quoted)), "");
+        let unreadable = Rejection::BodyUnreadable(quoted.into());
+        assert_eq!(logged(unreadable), "the body can't be read");
+    }
+
+    #[test]
+    fn a_long_host_is_cut_off_in_the_log_between_two_characters() {
+        let host = Rejection::ForeignHost("\u{e9}".repeat(8000));
+        let reason = logged(host);
+        assert!((250..=256).contains(&reason.len()), "{}", reason.len());
+        assert!(reason.ends_with('\u{e9}'), "{reason}");
+    }
 }

@@ -143,7 +143,9 @@ impl Site {
             Endpoint::Publish => publish::publish(&self.hub, shard, request).await?,
             Endpoint::Register => api::register(self, shard, request, at).await?,
             Endpoint::Registration => api::unregister(self, parse_id(id)?)?,
-            Endpoint::WebSocket(choose) => return self.open(shard, request, id, choose),
+            Endpoint::WebSocket(choose) => {
+                return self.open(shard, request, id, (route.pattern, choose));
+            }
         };
         Ok((response, None))
     }
@@ -155,7 +157,7 @@ impl Site {
         shard: &Rc<Shard>,
         request: &mut Request<Incoming>,
         id: Option<&str>,
-        choose: ChooseProtocol,
+        (pattern, choose): (&'static str, ChooseProtocol),
     ) -> Result<(Response, Option<PendingConnection>), Rejection> {
         upgrade::check(request)?;
         let budget = self.hub.budget();
@@ -165,6 +167,7 @@ impl Site {
         let deflate = upgrade::agree(&self.hub, request)?;
         let (response, socket) = upgrade::accept(request, deflate.as_ref())?;
         let connection = Connection::open(shard, identity, protocol, deflate)?;
+        connection.note_path(pattern);
         let pending = PendingConnection { connection, socket };
         Ok((response, Some(pending)))
     }

@@ -7,7 +7,7 @@
 use std::{
     cell::Cell,
     io,
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     rc::Rc,
     sync::{Arc, mpsc::sync_channel},
     thread,
@@ -21,13 +21,16 @@ use tokio::{
 };
 use tracing::{debug, error, warn};
 
-use crate::server::{
-    brief,
-    listener::{
-        Entrance, Listener,
-        handoff::{ACCEPTING_SHARD, Handoff},
+use crate::{
+    metrics::incidents::Incident,
+    server::{
+        brief,
+        listener::{
+            Entrance, Listener,
+            handoff::{ACCEPTING_SHARD, Handoff},
+        },
+        standing::{Condition, STANDING_CHECKS, Watch},
     },
-    standing::{Condition, STANDING_CHECKS, Watch},
 };
 
 /// The watchdog of a server.
@@ -124,7 +127,7 @@ impl Watchdog {
                 return;
             }
             match listener.socket.accept() {
-                Ok((socket, _)) => self.hand_over_or_answer(socket, listener.entrance),
+                Ok(accepted) => self.hand_over_or_answer(accepted, listener.entrance),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // An error of this connection or of the system. The next call tries again, in 20
                 // ms.
@@ -135,7 +138,8 @@ impl Watchdog {
 
     /// Hands a socket to a shard that moves, if there is memory for it. Otherwise answers the
     /// client on this thread.
-    fn hand_over_or_answer(&self, socket: TcpStream, entrance: Entrance) {
+    fn hand_over_or_answer(&self, accepted: (TcpStream, SocketAddr), entrance: Entrance) {
+        let (socket, peer) = accepted;
         // The standard library's listener, unlike tokio's, returns blocking sockets.
         if socket.set_nonblocking(true).is_err() {
             return;
@@ -144,10 +148,12 @@ impl Watchdog {
         let why = if self.watch.all_stand() {
             "the server stands still"
         } else if budget.is_full() {
+            let incidents = self.handoff.site.hub.incidents();
+            incidents.note_peer(Incident::RefusedConnection, Some(peer));
             budget.counts.refused_connections.increment();
             "the server is short of memory"
         } else {
-            return self.handoff.hand_over(socket, entrance);
+            return self.handoff.hand_over((socket, peer), entrance);
         };
         let Ok(socket) = tokio::net::TcpStream::from_std(socket) else {
             return;
@@ -155,7 +161,7 @@ impl Watchdog {
         let (site, answering) = (Arc::clone(&self.handoff.site), Rc::clone(&self.answering));
         answering.set(answering.get() + 1);
         spawn_local(async move {
-            brief::serve(socket, &site, why).await;
+            brief::serve(socket, peer, &site, why).await;
             answering.set(answering.get() - 1);
         });
     }

@@ -7,7 +7,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::header::{FIN, OPCODE, RSV1};
+use super::header::{CONTROL, FIN, OPCODE, RSV1};
 
 /// Kind of a message ([RFC 6455 §5.6](https://www.rfc-editor.org/rfc/rfc6455#section-5.6)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +121,12 @@ impl Frame {
         [Kind::Text, Kind::Binary]
             .map(|kind| FIN | Opcode::from(kind) as u8)
             .contains(&self.0[0])
+    }
+
+    /// Returns true if this frame is a whole message, or the last fragment of one.
+    #[must_use]
+    pub fn ends_message(&self) -> bool {
+        self.0[0] & (FIN | CONTROL) == FIN
     }
 
     /// Encodes one frame of a message, with this opcode. If `is_final`, sets the FIN bit, which

@@ -40,6 +40,10 @@ use crate::{
 };
 
 /// The reader of a connection, which reads in turns.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent, and every idle connection has them"
+)]
 pub(super) struct Reader {
     /// The future that reads a message on the slow path, or that waits for a permit to publish or
     /// until replies are written. `None` between two messages, unless the connection must wait.
@@ -57,6 +61,8 @@ pub(super) struct Reader {
     takes_fragments: bool,
     /// True if the time of each call of the protocol is measured with the clock and charged.
     is_timed: bool,
+    /// True if the messages are counted for the log.
+    is_counted: bool,
 }
 
 /// Bytes that were received and not read yet, with their entry in the shard's ledger.
@@ -76,6 +82,8 @@ struct Turn<'a> {
     /// True if the turn reads no further, because its publications must wait for a permit.
     is_stopped: bool,
     is_timed: bool,
+    /// Number of messages that the protocol got.
+    messages: u64,
 }
 
 impl Reader {
@@ -93,6 +101,7 @@ impl Reader {
             is_publishing: false,
             takes_fragments,
             is_timed: !protocol.is_instant(),
+            is_counted: handle.is_logged(),
         };
         if !publications.is_empty() {
             reader.wait_with(handle, publications, 0, None);
@@ -179,6 +188,7 @@ impl Reader {
             permit: None,
             is_stopped: false,
             is_timed: self.is_timed,
+            messages: 0,
         };
         if self.is_timed {
             // The clock is read here, so that only the time from here on is charged to the first
@@ -186,6 +196,9 @@ impl Reader {
             shard.charge_elapsed();
         }
         let read = self.poll_messages(cx, &mut turn);
+        if self.is_counted {
+            handle.count_received(turn.messages);
+        }
         let pinned = kept.as_ref().map_or(0, |kept| kept.held.bytes());
         let read = self.publish(cx, turn, pinned, read);
         self.keep_rest(kept, shard.end_turn(), shard);
@@ -249,9 +262,11 @@ impl Reader {
                 Outcome::Permitted(permit) => turn.permit = Some(permit),
                 Outcome::Over(reason) => return Poll::Ready(reason),
                 Outcome::Message(kind, payload) => {
+                    turn.messages += 1;
                     turn.call(|handler, cx| handler.on_message(Incoming::new(kind, &payload), cx));
                 }
                 Outcome::Fragment(fragment, rest) => {
+                    turn.messages += u64::from(fragment.as_fragment().is_last());
                     turn.call(|handler, cx| handler.on_fragment(fragment.as_fragment(), cx));
                     self.slow_path = Some(rest);
                 }
@@ -305,12 +320,13 @@ impl Turn<'_> {
         let (handle, protocol) = (self.handle, &mut *self.protocol);
         let must_wait = self.permit.is_none() && handle.must_wait_to_publish();
         let mut context = protocol::Context::new(handle, &mut self.publications);
-        let is_timed = self.is_timed;
+        let (is_timed, messages) = (self.is_timed, &mut self.messages);
         handle.take_plain(cx, |kind, payload| {
             // After the connection's end only the peer's Close matters, so messages are skipped.
             if context.is_ended() {
                 return ControlFlow::Continue(());
             }
+            *messages += 1;
             protocol.on_message(Incoming::new(kind, payload), &mut context);
             let is_turn_over = context.settle(is_timed);
             // After a publication that needs a permit, no further message is read without it.

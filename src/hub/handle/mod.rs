@@ -1,8 +1,10 @@
 //! The handle by which a connection's task reaches the connection's entry in its shard.
 //!
 //! [`receiving`] has the functions to read, [`subscribing`] those to change topics, and
-//! [`publishing`] those to publish the [`publications`] that a turn has gathered.
+//! [`publishing`] those to publish the [`publications`] that a turn has gathered. [`logging`] logs
+//! the begin and the end of the connection.
 
+mod logging;
 pub(crate) mod publications;
 mod publishing;
 pub(crate) mod receiving;
@@ -32,6 +34,7 @@ use crate::{
             peers::{WRITE, WRITTEN_PER_NANOSECOND},
         },
     },
+    metrics::incidents::Incident,
     user::UserId,
     wire::{
         close::CloseCode,
@@ -61,10 +64,13 @@ impl Handle {
         let mut state = shard.state.borrow_mut();
         let key = state.insert(user, compression);
         state.count_connections();
-        Self(HandleRef {
+        let handle = HandleRef {
             shard: Rc::clone(shard),
             key,
-        })
+        };
+        drop(state);
+        handle.add_log();
+        Self(handle)
     }
 }
 
@@ -83,7 +89,10 @@ impl Drop for Handle {
         if self.shard.has_panicked() || thread::panicking() {
             return;
         }
-        self.shard.state.borrow_mut().remove(self.key);
+        let removed = self.shard.state.borrow_mut().remove(self.key);
+        if let Some(peer) = removed {
+            peer.log_end(self.id());
+        }
         self.shard.departure.notify_waiters();
     }
 }
@@ -160,8 +169,9 @@ impl HandleRef {
     /// follow.
     pub(crate) fn refuse(&self) {
         let counts = &self.shard.ledger().budget().counts;
+        let mut state = self.shard.state.borrow_mut();
+        state.end_for_memory(self.key, Disconnect::Overloaded, Incident::RefusedTopics);
         counts.refused_topics.increment();
-        self.end(Disconnect::Overloaded);
     }
 
     /// Adds a reply behind the earlier replies of this turn. All of them are written at the next

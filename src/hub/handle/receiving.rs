@@ -192,6 +192,9 @@ impl HandleRef {
         let mut buf = ReadBuf::new(space);
         ready!(in_socket(|| socket.stream().poll_read(cx, &mut buf)))?;
         let received = buf.filled().len();
+        if let Some(log) = &mut peer.log {
+            log.received.bytes += received as u64;
+        }
         self.shard
             .spend(RECEIVE + received as u64 / READ_PER_NANOSECOND);
         if received > 0 {

@@ -3,10 +3,13 @@
 //! `write` writes the outbox to the socket, and `writing` has the state of this writing.
 //! [`replies`] gathers the replies of a turn, and [`recipients`] decides which peers a message is
 //! queued to. [`heartbeat`] decides when a silent peer is pinged, and when it is ended.
-//! `final_close` writes a Close to the peers of a shard that has panicked.
+//! [`connection_log`] has the facts about a connection that `lines` logs at its end. `final_close` writes a
+//! Close to the peers of a shard that has panicked.
 
+pub(in crate::hub) mod connection_log;
 mod final_close;
 pub(in crate::hub) mod heartbeat;
+mod lines;
 pub(in crate::hub) mod outbox;
 pub(in crate::hub) mod recipients;
 pub(in crate::hub) mod replies;
@@ -15,6 +18,7 @@ pub(in crate::hub) mod write;
 mod writing;
 
 use std::{
+    net::SocketAddr,
     num::NonZeroU32,
     rc::Rc,
     task::Waker,
@@ -31,7 +35,10 @@ use crate::{
             ledger::{Ledger, Moment},
         },
         ids::{PeerKey, SubscriptionKey},
-        peer::{heartbeat::Heartbeat, outbox::Outbox, socket::Socket, writing::Writing},
+        peer::{
+            connection_log::ConnectionLog, heartbeat::Heartbeat, outbox::Outbox, socket::Socket,
+            writing::Writing,
+        },
         publication::{
             compression::{Compression, CompressionContext, Compressors},
             segment::Segment,
@@ -63,6 +70,8 @@ pub(super) struct Peer {
     /// The mark of the last fan-out that has reached the peer, so that a fan-out to several topics
     /// reaches it only once.
     pub(super) reached_by: u64,
+    /// `None` unless the end of the connection is to be logged.
+    pub(super) log: Option<Box<ConnectionLog>>,
     writing: Writing,
 }
 
@@ -147,8 +156,16 @@ impl Peer {
             unfinished: None,
             waits_to_receive: false,
             reached_by: 0,
+            log: None,
             writing: Writing::default(),
         }
+    }
+
+    /// Returns the address of the client, if it is known.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        let logged = || self.log.as_ref().and_then(|log| log.address());
+        let address = self.socket.as_ref().and_then(Socket::peer_addr);
+        address.or_else(logged)
     }
 
     /// Returns how many bytes of memory the connection holds when no message is under way.
@@ -188,6 +205,9 @@ impl Peer {
         };
         for segment in shared {
             self.outbox.push(Rc::clone(segment));
+        }
+        if let Some(log) = &mut self.log {
+            log.sent.messages += offering.segments.messages().len() as u64;
         }
         if self.enter_ring() {
             Offer::QueuedFirst
@@ -234,6 +254,14 @@ impl Peer {
     /// Marks the peer as one that the caller has taken out of the ring.
     pub(super) fn leave_ring(&mut self) {
         self.writing.is_in_ring = false;
+    }
+
+    /// Adds the published messages in the outbox to those that were dropped, for the log: they will
+    /// not be written.
+    pub(super) fn log_undelivered(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.dropped += u64::from(self.outbox.content().messages);
+        }
     }
 
     pub(super) fn wake(&self) {
@@ -339,7 +367,7 @@ mod tests {
     fn a_peer_is_no_larger_than_it_must_be() {
         // In bytes. A larger `Peer` would cost memory for every connection.
         assert_eq!(size_of::<Option<Unfinished>>(), 8);
-        assert_eq!(size_of::<Peer>(), 240);
+        assert_eq!(size_of::<Peer>(), 248);
     }
 
     #[test]

@@ -9,13 +9,17 @@ use crate::wire::frame::{Frame, Kind, MAX_HEADER_BYTES, encode_message};
 
 /// Encoded frames of the replies that are gathered.
 #[derive(Debug, Default)]
-pub(in crate::hub) struct Replies(Vec<u8>);
+pub(in crate::hub) struct Replies {
+    frames: Vec<u8>,
+    /// Number of messages that end in `frames`.
+    messages: u64,
+}
 
 impl Replies {
     /// Returns true if a frame with a payload of this length fits. A frame that does not fit is
     /// queued to the outbox, behind the gathered replies.
     pub(in crate::hub) fn fits(&self, payload_len: usize) -> bool {
-        self.0.len() + MAX_HEADER_BYTES + payload_len <= MAX_BYTES
+        self.frames.len() + MAX_HEADER_BYTES + payload_len <= MAX_BYTES
     }
 
     /// Gathers a message if it [fits](Self::fits). Returns false if it does not.
@@ -25,25 +29,33 @@ impl Replies {
     pub(in crate::hub) fn push_message(&mut self, kind: Kind, payload: &[u8]) -> bool {
         let fits = self.fits(payload.len());
         if fits {
-            encode_message(kind, payload, &mut self.0);
+            encode_message(kind, payload, &mut self.frames);
+            self.messages += 1;
         }
         fits
     }
 
     pub(in crate::hub) fn push(&mut self, frame: &Frame) {
-        self.0.put_slice(frame.as_bytes());
+        self.frames.put_slice(frame.as_bytes());
+        self.messages += u64::from(frame.ends_message());
     }
 
     pub(in crate::hub) fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.frames
+    }
+
+    /// Returns the number of messages that end in the gathered frames.
+    pub(in crate::hub) fn messages(&self) -> u64 {
+        self.messages
     }
 
     pub(in crate::hub) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.frames.is_empty()
     }
 
     pub(in crate::hub) fn clear(&mut self) {
-        self.0.clear();
+        self.frames.clear();
+        self.messages = 0;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::Shutdown,
+    net::{Shutdown, SocketAddr},
     pin::Pin,
     task::{Context, Waker},
 };
@@ -32,6 +32,15 @@ impl Socket {
             Self::Tcp(tcp) => Pin::new(tcp),
             Self::Pipe(pipe) => Pin::new(pipe),
             Self::Other(other) => Pin::new(&mut **other),
+        }
+    }
+
+    /// Returns the address of the client, or `None` if it is not known: the stream is not TCP, or
+    /// the client has reset the connection.
+    pub(in crate::hub) fn peer_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(tcp) => tcp.peer_addr().ok(),
+            Self::Pipe(_) | Self::Other(_) => None,
         }
     }
 

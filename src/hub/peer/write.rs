@@ -61,6 +61,9 @@ impl Peer {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     taken = count;
+                    if let Some(log) = &mut self.log {
+                        log.sent.bytes += count as u64;
+                    }
                     self.writing.has_taken = true;
                     metrics.writes.increment();
                 }
@@ -79,6 +82,9 @@ impl Peer {
         taken: usize,
         ledger: &Rc<Ledger>,
     ) {
+        if let Some(log) = &mut self.log {
+            log.sent.messages += replies.messages();
+        }
         let rest = &replies.as_bytes()[taken..];
         if !rest.is_empty() {
             self.writing.reply_bytes += rest.len() + DELIVERY_BYTES;
@@ -117,6 +123,9 @@ impl Peer {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     self.outbox.written(count);
+                    if let Some(log) = &mut self.log {
+                        log.sent.bytes += count as u64;
+                    }
                     share = share.saturating_sub(count);
                     // The socket takes bytes again. If it blocks next, the time for which it is
                     // blocked starts anew.
@@ -163,6 +172,9 @@ impl Peer {
             return replies.push(&frame);
         }
         self.queue_replies(replies, 0, ledger);
+        if let Some(log) = &mut self.log {
+            log.sent.messages += u64::from(frame.ends_message());
+        }
         self.writing.reply_bytes += frame.wire_len() + DELIVERY_BYTES;
         ledger.read_clock();
         let frame = Segment::unshared(frame.into_bytes(), ledger);

@@ -3,16 +3,16 @@
 
 use std::{mem, rc::Rc};
 
-use tracing::debug;
-
 use crate::{
     disconnect::Disconnect,
     hub::{
         bounds::allowance::{Allowance, END},
         ids::{ConnectionId, PeerKey},
+        peer::{Peer, connection_log::ShownTopics},
         publication::segment::{Content, Segment},
         shard::{Item, Links, Shard, peers::Peers, state::State},
     },
+    metrics::incidents::Incident,
     wire::frame::Frame,
 };
 
@@ -65,6 +65,23 @@ impl State {
     /// Ends a connection: removes its subscriptions, queues a Close, and wakes its task, which
     /// finishes the connection. If a connection is ended twice, the first reason counts.
     pub(in crate::hub) fn end(&mut self, key: PeerKey, reason: Disconnect) {
+        if let Some(peer) = self.peers.get(key).filter(|peer| peer.ended.is_none()) {
+            let incidents = &self.shared.incidents;
+            incidents.note_end(reason, || peer.address());
+        }
+        self.end_with(key, reason, reason.close_frame());
+    }
+
+    /// Ends a connection as [`end`](Self::end) does, because memory is short. `incident` is the
+    /// shortage, which the caller counts.
+    pub(in crate::hub) fn end_for_memory(
+        &mut self,
+        key: PeerKey,
+        reason: Disconnect,
+        incident: Incident,
+    ) {
+        let address = self.peers.get(key).and_then(Peer::address);
+        self.shared.incidents.note_peer(incident, address);
         self.end_with(key, reason, reason.close_frame());
     }
 
@@ -92,26 +109,32 @@ impl State {
             None => peer.outbox.seal_silently(),
         }
         peer.wake();
-        let subscriptions = mem::take(&mut peer.subscriptions);
-        self.log_dropped(key, dropped);
-        for subscription in subscriptions {
+        self.log_ended(key, dropped);
+        let subscriptions = self
+            .peers
+            .get_mut(key)
+            .map(|peer| mem::take(&mut peer.subscriptions));
+        for subscription in subscriptions.unwrap_or_default() {
             self.unsubscribe(subscription);
         }
         self.metrics().ended.of(reason).increment();
     }
 
-    /// Logs the number of published messages that were dropped from the connection's outbox.
-    fn log_dropped(&self, key: PeerKey, dropped: Content) {
-        if dropped.messages == 0 {
+    /// Records the topics of a connection that ends, and the published messages that were dropped
+    /// from its outbox, if the end is to be logged.
+    fn log_ended(&mut self, key: PeerKey, dropped: Content) {
+        if self.peers.get(key).is_none_or(|peer| peer.log.is_none()) {
             return;
         }
-        let connection = ConnectionId {
-            shard: self.index,
-            key,
-        };
+        let topics = ShownTopics::new(self.topics_of(key).map(|topic| &topic.name));
         let topic = dropped.topic.and_then(|topic| self.topics.get(topic));
-        let topic = topic.map(|topic| topic.name.as_str());
-        debug!(?connection, messages = dropped.messages, topic, "dropped");
+        let dropped_topic = topic.map(|topic| topic.name.clone());
+        let peer = self.peers.get_mut(key);
+        if let Some(log) = peer.and_then(|peer| peer.log.as_mut()) {
+            log.topics = topics;
+            log.dropped += u64::from(dropped.messages);
+            log.dropped_topic = dropped_topic;
+        }
     }
 }
 

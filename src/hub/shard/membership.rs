@@ -6,6 +6,7 @@ use crate::{
     disconnect::Disconnect,
     hub::{
         ids::PeerKey,
+        peer::Peer,
         publication::compression::{Compression, Windows},
         shard::state::State,
     },
@@ -27,15 +28,17 @@ impl State {
         self.peers.insert(user, compression)
     }
 
-    /// Ends a connection, if it has not ended, and removes it.
-    pub(in crate::hub) fn remove(&mut self, key: PeerKey) {
+    /// Ends a connection, if it has not ended, and removes and returns it.
+    pub(in crate::hub) fn remove(&mut self, key: PeerKey) -> Option<Peer> {
         self.end(key, Disconnect::Lost);
         let removed = self.peers.remove(key);
-        if let Some(Compression::Shared(window)) = removed.map(|peer| peer.compression) {
-            self.compressors.remove_connection(window);
+        let compression = removed.as_ref().map(|peer| &peer.compression);
+        if let Some(Compression::Shared(window)) = compression {
+            self.compressors.remove_connection(*window);
             self.update_windows();
         }
         self.count_connections();
+        removed
     }
 
     /// Updates the set of windows for which this shard compresses messages. Publishers read it.

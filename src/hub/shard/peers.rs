@@ -197,6 +197,7 @@ impl Peers {
             Err(error) => {
                 // The connection's task may be waiting until the outbox is written, which will not
                 // happen any more.
+                peer.log_undelivered();
                 peer.outbox.abandon();
                 peer.wake();
                 Err(error)

@@ -20,7 +20,7 @@ use crate::{
         shard::{relief::report::Report, round_robin::RoundRobin},
     },
     message::Message,
-    metrics::ShardMetrics,
+    metrics::{DrainedCounts, ShardMetrics, incidents::Incidents},
 };
 
 /// The data that all shards of a hub share.
@@ -29,6 +29,9 @@ pub(in crate::hub) struct Shared {
     pub(in crate::hub) config: HubConfig,
     /// The metrics of each shard.
     pub(in crate::hub) metrics: Vec<ShardMetrics>,
+    pub(in crate::hub) incidents: Incidents,
+    /// The connections that have ended since a drain began.
+    pub(in crate::hub) drained: DrainedCounts,
     /// The longest time that a step or a turn has taken, for each shard.
     pub(in crate::hub) holds: Vec<LongestHold>,
     /// The report of each shard's [relief](crate::hub::shard::relief) to the other shards.
@@ -50,6 +53,8 @@ impl Shared {
         Self {
             config: config.clone(),
             metrics: shards.clone().map(|_| ShardMetrics::default()).collect(),
+            incidents: Incidents::default(),
+            drained: DrainedCounts::default(),
             holds: shards.clone().map(|_| LongestHold::new()).collect(),
             windows: shards.clone().map(|_| AtomicU8::new(0)).collect(),
             relief: shards.map(|_| Report::default()).collect(),

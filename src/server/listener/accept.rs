@@ -3,14 +3,7 @@
 //! It runs on the first shard, so that with one shard no other thread has to be woken for a
 //! connection.
 
-use std::{
-    fmt,
-    future::poll_fn,
-    io,
-    sync::Arc,
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, task::Poll, time::Duration};
 
 use rustix::io::Errno;
 use tokio::{
@@ -19,10 +12,10 @@ use tokio::{
     task::spawn_local,
     time::sleep,
 };
-use tracing::warn;
 
 use crate::{
     hub::bounds::budget::ShortOfMemory,
+    metrics::incidents::Incident,
     server::{brief, listener::reserve::Reserve, site::Site},
 };
 
@@ -35,37 +28,41 @@ pub(super) async fn accept(
     listener: TcpListener,
     site: &Arc<Site>,
     mut reserve: Reserve,
-    mut take: impl FnMut(TcpStream),
+    mut take: impl FnMut(TcpStream, SocketAddr),
 ) {
     let mut back_off = BackOff::default();
-    let mut warning = Warning::default();
+    let incidents = site.hub.incidents();
     let places = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
     loop {
         // The reserve is opened again as early as possible, before another thread takes the last
         // descriptor.
         reserve.take_back();
         match listener.accept().await {
-            Ok((socket, _)) if site.hub.budget().is_full() => {
+            Ok((socket, peer)) if site.hub.budget().is_full() => {
+                incidents.note_peer(Incident::RefusedConnection, Some(peer));
                 let counts = &site.hub.budget().counts;
                 counts.refused_connections.increment();
-                turn_away(socket, site, &places).await;
+                turn_away(socket, peer, site, &places).await;
             }
-            Ok((socket, _)) => {
+            Ok((socket, peer)) => {
                 back_off = BackOff::default();
-                take(socket);
+                take(socket, peer);
             }
             Err(error) if is_out_of_descriptors(&error) && reserve.give_up() => {
                 if let Some(accepted) = accept_now(&listener).await {
-                    warning.log(&error, "a connection is turned away");
+                    let peer = accepted.as_ref().map(|(_, peer)| *peer).ok();
+                    incidents.note(Incident::TurnedAway, peer, &error);
                     site.accept_errors.increment();
                     match accepted {
-                        Ok(socket) => brief::serve(socket, site, "the server is full").await,
+                        Ok((socket, peer)) => {
+                            brief::serve(socket, peer, site, "the server is full").await;
+                        }
                         Err(error) => back_off.wait(&error).await,
                     }
                 }
             }
             Err(error) => {
-                warning.log(&error, "no connection can be accepted");
+                incidents.note(Incident::AcceptFailed, None, &error);
                 site.accept_errors.increment();
                 back_off.wait(&error).await;
             }
@@ -75,12 +72,12 @@ pub(super) async fn accept(
 
 /// Answers 503 to a client for which there is no memory, as soon as one of the `places` for such
 /// clients is free. Returns when the answer has begun, and not when it is written.
-async fn turn_away(socket: TcpStream, site: &Arc<Site>, places: &Arc<Semaphore>) {
+async fn turn_away(socket: TcpStream, peer: SocketAddr, site: &Arc<Site>, places: &Arc<Semaphore>) {
     // The semaphore is never closed, so this is never an error.
     let place = Arc::clone(places).acquire_owned().await;
     let site = Arc::clone(site);
     spawn_local(async move {
-        brief::serve(socket, &site, &ShortOfMemory.to_string()).await;
+        brief::serve(socket, peer, &site, &ShortOfMemory.to_string()).await;
         drop(place);
     });
 }
@@ -88,28 +85,11 @@ async fn turn_away(socket: TcpStream, site: &Arc<Site>, places: &Arc<Semaphore>)
 /// Accepts the connection that has waited longest. If no connection waits, this returns `None`
 /// immediately: at the limit of descriptors, `accept` fails even if there is no connection to turn
 /// away. A connection that comes later may find a free descriptor.
-async fn accept_now(listener: &TcpListener) -> Option<io::Result<TcpStream>> {
+async fn accept_now(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
     let accepted = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
     match accepted {
-        Poll::Ready(accepted) => Some(accepted.map(|(socket, _)| socket)),
+        Poll::Ready(accepted) => Some(accepted),
         Poll::Pending => None,
-    }
-}
-
-/// A log of errors. It has at most one line a second, because at the limit of descriptors clients
-/// may connect very often.
-#[derive(Debug, Default)]
-struct Warning(Option<Instant>);
-
-impl Warning {
-    fn log(&mut self, error: &dyn fmt::Display, what: &str) {
-        if self
-            .0
-            .is_none_or(|at| at.elapsed() >= Duration::from_secs(1))
-        {
-            warn!(%error, "{what}");
-            self.0 = Some(Instant::now());
-        }
     }
 }
 

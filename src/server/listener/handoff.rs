@@ -1,6 +1,10 @@
 //! The handoff of accepted sockets to the shards, in turn.
 
-use std::{net, rc::Rc, sync::Arc};
+use std::{
+    net::{self, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+};
 
 use tokio::net::{TcpListener, TcpStream};
 use tracing::error;
@@ -38,8 +42,8 @@ impl Handoff {
                     Err(error) => return error!(%error, "nothing can be accepted"),
                 };
                 let mut is_ending = self.lifetime.is_ending.clone();
-                let accepting = accept::accept(listener, &self.site, reserve, |socket| {
-                    self.assign(&here, socket, entrance);
+                let accepting = accept::accept(listener, &self.site, reserve, |socket, peer| {
+                    self.assign(&here, (socket, peer), entrance);
                 });
                 tokio::select! {
                     () = accepting => {}
@@ -51,30 +55,44 @@ impl Handoff {
 
     /// Gives a socket that was accepted on the first shard, `here`, to the shard that is next in
     /// the rotation.
-    fn assign(&self, here: &Rc<Shard>, socket: TcpStream, entrance: Entrance) {
+    fn assign(
+        &self,
+        here: &Rc<Shard>,
+        (socket, peer): (TcpStream, SocketAddr),
+        entrance: Entrance,
+    ) {
         let index = self.site.hub.next_shard();
         if index == ACCEPTING_SHARD {
             let held = self.charge();
-            return self.clone().serve(here, socket, entrance, held);
+            return self.clone().serve(here, (socket, peer), entrance, held);
         }
         if let Ok(socket) = socket.into_std() {
-            self.send_to(index, socket, entrance);
+            self.send_to(index, (socket, peer), entrance);
         }
     }
 
     /// Gives a socket that was accepted by another thread to the shard that is next in the
     /// rotation.
-    pub(in crate::server) fn hand_over(&self, socket: net::TcpStream, entrance: Entrance) {
-        self.send_to(self.site.hub.next_shard(), socket, entrance);
+    pub(in crate::server) fn hand_over(
+        &self,
+        accepted: (net::TcpStream, SocketAddr),
+        entrance: Entrance,
+    ) {
+        self.send_to(self.site.hub.next_shard(), accepted, entrance);
     }
 
     /// Sends a socket to the thread of a shard, which serves it.
-    fn send_to(&self, index: usize, socket: net::TcpStream, entrance: Entrance) {
+    fn send_to(
+        &self,
+        index: usize,
+        (socket, peer): (net::TcpStream, SocketAddr),
+        entrance: Entrance,
+    ) {
         let handoff = self.clone();
         let held = self.charge();
         self.site.hub.run_on(index, move |shard| {
             if let Ok(socket) = TcpStream::from_std(socket) {
-                handoff.serve(shard, socket, entrance, held);
+                handoff.serve(shard, (socket, peer), entrance, held);
             }
         });
     }
@@ -87,9 +105,16 @@ impl Handoff {
     }
 
     /// Serves the requests on a socket. `shard` is the shard of the calling thread.
-    fn serve(self, shard: &Rc<Shard>, socket: TcpStream, entrance: Entrance, held: Charge) {
+    fn serve(
+        self,
+        shard: &Rc<Shard>,
+        (socket, peer): (TcpStream, SocketAddr),
+        entrance: Entrance,
+        held: Charge,
+    ) {
         let client = http::Client {
             stream: socket,
+            peer,
             entrance,
             held,
         };

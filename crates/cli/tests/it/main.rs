@@ -8,6 +8,7 @@ mod allocator;
 mod clients;
 mod descriptors;
 mod documents;
+mod log_lines;
 mod logs;
 mod memory;
 mod panics;

@@ -95,16 +95,18 @@ impl Outbox {
     /// frame. Returns how many published messages were dropped, and their topic.
     pub(in crate::hub) fn discard(&mut self) -> Content {
         let kept = usize::from(self.is_front_partly_written);
-        let dropped = self.queue.iter().skip(kept);
-        let dropped = dropped.fold(Content::default(), |sum, segment| {
-            sum.and(segment.content())
-        });
+        let dropped = content(self.queue.iter().skip(kept));
         self.queue.truncate(kept);
         let front = self.queue.front();
         self.bytes = front.map_or(0, |front| front.len() - self.written);
         self.control = 0;
         self.give_back_capacity();
         dropped
+    }
+
+    /// Returns how many published messages are not written as a whole yet, and their topic.
+    pub(in crate::hub) fn content(&self) -> Content {
+        content(self.queue.iter())
     }
 
     /// Drops everything and accepts nothing more, because the socket has failed.
@@ -237,6 +239,13 @@ impl Outbox {
             self.capacity_charge = None;
         }
     }
+}
+
+/// Returns how many published messages these segments have, and their topic.
+fn content<'a>(segments: impl Iterator<Item = &'a Rc<Segment>>) -> Content {
+    segments.fold(Content::default(), |sum, segment| {
+        sum.and(segment.content())
+    })
 }
 
 /// Bytes of memory that a queued segment may hold besides its frames: its entry in the queue, and a

@@ -29,6 +29,7 @@ use crate::{
         peer::{Peer, Unfinished},
         shard::state::State,
     },
+    metrics::incidents::Incident,
 };
 
 impl Peer {
@@ -86,7 +87,7 @@ impl State {
             // The peer may have caught up since the search.
             let behind = self.peers.get(key).and_then(|peer| peer.behind(now));
             if let Some((_, reason)) = behind.filter(|(behind, _)| *behind >= least) {
-                self.end(key, reason);
+                self.end_for_memory(key, reason, shortage(reason));
                 self.relief.ended_amid_message.push(key);
                 self.count_end(reason);
                 self.ledger.report();
@@ -174,10 +175,18 @@ impl State {
     /// one that was slow to read.
     fn count_end(&self, reason: Disconnect) {
         let counts = &self.shared.budget.counts;
-        match reason {
-            Disconnect::Overloaded => counts.unfinished.increment(),
+        match shortage(reason) {
+            Incident::Unfinished => counts.unfinished.increment(),
             _ => counts.evicted.increment(),
         }
+    }
+}
+
+/// Returns the shortage for which a peer is ended with this reason.
+fn shortage(reason: Disconnect) -> Incident {
+    match reason {
+        Disconnect::Overloaded => Incident::Unfinished,
+        _ => Incident::Evicted,
     }
 }
 
