@@ -3,7 +3,12 @@
 use std::{cell::Cell, convert::Infallible, future::Future, pin::pin, rc::Rc, sync::Arc};
 
 use http_body_util::BodyExt;
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    HeaderMap, Request,
+    body::{Body, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -17,6 +22,7 @@ use crate::{
     hub::{bounds::budget::Charge, shard::Shard},
     server::{
         answer::Answer,
+        body,
         head::{AwaitedHead, WaitLimits},
         listener::Entrance,
         response::Response,
@@ -80,7 +86,7 @@ pub(super) async fn serve<S>(
     } = client;
     let signals = Arc::new(Signals::default());
     let limits = WaitLimits::new(&shard.config().timeouts, site.keep_alive_timeout);
-    let stream = HttpStream::new(stream, Arc::clone(&signals));
+    let stream = HttpStream::new(stream, Arc::clone(&signals), Arc::clone(site.hub.budget()));
     let exchange = Rc::new(Exchange {
         head: AwaitedHead::awaited(Arc::clone(&signals), limits),
         shard: Rc::clone(&shard),
@@ -91,7 +97,11 @@ pub(super) async fn serve<S>(
         signals,
     });
     let is_ending = lifetime.is_ending.clone();
-    let served = in_turns(&shard, serve_http(&exchange, stream, is_ending)).await;
+    let served = {
+        // Pinned here, because `in_turns` would have room for it twice.
+        let http = pin!(serve_http(&exchange, stream, is_ending));
+        in_turns(&shard, http).await
+    };
     drop(held);
     if let Err(error) = served {
         debug!(%error, "HTTP connection failed");
@@ -111,9 +121,19 @@ fn serve_http<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let service = service_fn(move |request| {
-        let exchange = Rc::clone(exchange);
-        async move { Ok::<_, Infallible>(exchange.answer(request).await) }
+    let service = service_fn(move |request: Request<Incoming>| {
+        // hyper calls this before it reads on.
+        exchange
+            .signals
+            .begin_body(request.body().size_hint().lower());
+        let held = exchange.shard.ledger().hold(held_bytes(request.headers()));
+        // Boxed, so that a connection has no memory for it while it is idle.
+        let answer = Box::pin(Rc::clone(exchange).answer(request));
+        async move {
+            let response = answer.await;
+            drop(held);
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = http1::Builder::new()
         // It would also limit the time between two requests. `AwaitedHead` has the time for each.
@@ -123,8 +143,9 @@ where
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
+    // Boxed, because each of the futures around it would have room for it twice.
+    let mut connection = Box::pin(connection);
     async move {
-        let mut connection = pin!(connection);
         let mut given_up = pin!(exchange.head.given_up(exchange.site.hub.budget()));
         tokio::select! {
             // Polled first, so that a head that has arrived is not given up.
@@ -174,11 +195,30 @@ impl Exchange {
     /// carry no further request, and a client that reads the answer only after it has sent the body
     /// would lose the answer to a reset (RFC 9112 §9.6).
     async fn discard(self: Rc<Self>, mut body: Incoming) {
+        let _held = self.shard.ledger().hold(body::trailer_bytes(&body));
         let rest = async { while let Some(Ok(_)) = body.frame().await {} };
         let _ = timeout(self.shard.config().timeouts.request, rest).await;
         self.head.begin();
     }
 }
+
+/// Returns the memory that a request holds while it is answered, in bytes: the table of its
+/// `headers`, their names, and what does not depend on them. The values are in the buffer into which
+/// the head was read. It is held, too, and so hyper reads the body into a new one.
+fn held_bytes(headers: &HeaderMap) -> usize {
+    let names: usize = headers.keys().map(|name| name.as_str().len()).sum();
+    headers.capacity() * PLACE_BYTES + headers.len() * VALUE_BYTES + names + REQUEST_BYTES
+}
+
+/// Size of a place for a name and a value in the table of headers, in bytes.
+const PLACE_BYTES: usize = 112;
+
+/// Size of two places for values of names that the table has already, in bytes.
+const VALUE_BYTES: usize = 160;
+
+/// Memory that the code that answers a request takes, and the buffer for what follows its head, in
+/// bytes.
+const REQUEST_BYTES: usize = 14 * 1024;
 
 /// Greatest size of the head of a request, in bytes.
 pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
