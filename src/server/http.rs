@@ -121,19 +121,9 @@ fn serve_http<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let service = service_fn(move |request: Request<Incoming>| {
-        // hyper calls this before it reads on.
-        exchange
-            .signals
-            .begin_body(request.body().size_hint().lower());
-        let held = exchange.shard.ledger().hold(held_bytes(request.headers()));
-        // Boxed, so that a connection has no memory for it while it is idle.
-        let answer = Box::pin(Rc::clone(exchange).answer(request));
-        async move {
-            let response = answer.await;
-            drop(held);
-            Ok::<_, Infallible>(response)
-        }
+    let service = service_fn(move |request| {
+        let answer = exchange.begin(request);
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
         // It would also limit the time between two requests. `AwaitedHead` has the time for each.
@@ -164,6 +154,28 @@ where
 }
 
 impl Exchange {
+    /// Begins to answer a request, whose head has just come. Until it is answered, its head is
+    /// charged.
+    fn begin(
+        self: &Rc<Self>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response> + use<> {
+        // hyper has read nothing since the head.
+        let body_bytes = request.body().size_hint().lower();
+        self.signals.begin_body(body_bytes);
+        let held = self.shard.ledger().hold(held_bytes(request.headers()));
+        let has_body = !request.body().is_end_stream();
+        // Boxed, so that a connection has no memory for it while it is idle.
+        let answer = Box::pin(Rc::clone(self).answer(request));
+        async move {
+            // A request without a body is answered at once, as soon as the response can be written.
+            let held = has_body.then_some(held);
+            let response = answer.await;
+            drop(held);
+            response
+        }
+    }
+
     /// Answers a request, and has the rest of its body read.
     async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Response {
         let Answer {
@@ -202,7 +214,7 @@ impl Exchange {
     }
 }
 
-/// Returns the memory that a request holds while it is answered, in bytes: the table of its
+/// Returns the memory that a request holds until it is answered, in bytes: the table of its
 /// `headers`, their names, and what does not depend on them. The values are in the buffer into which
 /// the head was read. It is held, too, and so hyper reads the body into a new one.
 fn held_bytes(headers: &HeaderMap) -> usize {
