@@ -3,6 +3,8 @@
 
 use std::rc::Rc;
 
+use bytes::Bytes;
+use http_body_util::Full;
 use hyper::{
     HeaderMap, Request, StatusCode,
     body::{Body, Incoming},
@@ -62,14 +64,29 @@ impl Site {
         self.end_exchange(request, Rejection::shutting_down().into(), None)
     }
 
+    /// Charges the body of a response until the client has received it. What each connection is
+    /// charged has room for a small one.
+    fn charge(&self, response: Response) -> Response {
+        response.map(|body| {
+            let body = body.into_inner().unwrap_or_default();
+            if body.len() <= SMALL_BYTES {
+                return Full::new(body);
+            }
+            // Copied, because a string may have twice its bytes of memory.
+            let copy = Bytes::from(Box::from(&body[..]));
+            Full::new(self.hub.budget().own(copy, 0))
+        })
+    }
+
     /// Decides whether the connection ends with this response, and whether the body of the request
     /// must still be read.
     fn end_exchange(
         &self,
         request: Request<Incoming>,
-        mut response: Response,
+        response: Response,
         upgrade: Option<PendingConnection>,
     ) -> Answer {
+        let mut response = self.charge(response);
         let expects_continue = expects_continue(request.headers());
         if upgrade.is_some() {
             // RFC 9110 §7.8: the 100 comes before the 101. hyper sends none if there is no body.
@@ -106,3 +123,6 @@ fn expects_continue(headers: &HeaderMap) -> bool {
     let mut expected = headers.get_all(EXPECT).iter();
     expected.any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
+
+/// Size of the largest body of a response that is not charged by itself, in bytes.
+const SMALL_BYTES: usize = 1024;

@@ -155,6 +155,7 @@ async fn gather(
     let begun = Instant::now();
     let (ledger, longest) = (shard.ledger(), shard.config().timeouts.blocked);
     let mut held = ledger.hold(0);
+    let _trailers = ledger.hold(trailer_bytes(body));
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut gathered = Gathered::new(form, announced)?;
     let mut has_trailers = false;
@@ -187,6 +188,15 @@ async fn gather(
                 }
             }
         }
+    }
+}
+
+/// Returns the memory that hyper may hold for the trailers of a body while it is read, in bytes.
+/// Only a body in chunks has trailers, and no length.
+pub(super) fn trailer_bytes(body: &Incoming) -> usize {
+    match body.size_hint().exact() {
+        Some(_) => 0,
+        None => TRAILER_BYTES,
     }
 }
 
@@ -279,6 +289,9 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejecti
     json.end().map_err(|error| Rejection::bad_request(&error))?;
     Ok(parsed)
 }
+
+/// Size of the largest trailers that hyper reads, in bytes.
+const TRAILER_BYTES: usize = 16 * 1024;
 
 /// Time between two checks whether memory is short, while a body arrives slowly.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);

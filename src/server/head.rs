@@ -174,7 +174,7 @@ mod tests {
     async fn given_up_after(answers: usize, first_byte: Option<u64>) -> u64 {
         let (signals, budget) = (Arc::new(Signals::default()), Budget::new(u64::MAX));
         let head = AwaitedHead::awaited(Arc::clone(&signals), LIMITS);
-        let mut stream = HttpStream::new(&b"GG"[..], signals);
+        let mut stream = HttpStream::new(&b"GG"[..], signals, Arc::clone(&budget));
         for _ in 0..answers {
             // A byte of the request that is answered.
             stream.read_u8().await.unwrap();

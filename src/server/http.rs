@@ -5,7 +5,12 @@ use std::{
 };
 
 use http_body_util::BodyExt;
-use hyper::{Request, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    HeaderMap, Request, StatusCode,
+    body::{Body, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -20,6 +25,7 @@ use crate::{
     metrics::incidents::Incident,
     server::{
         answer::Answer,
+        body,
         head::{AwaitedHead, WaitLimits},
         listener::Entrance,
         response::{Response, note_refusal},
@@ -86,7 +92,7 @@ pub(super) async fn serve<S>(
     } = client;
     let signals = Arc::new(Signals::default());
     let limits = WaitLimits::new(&shard.config().timeouts, site.keep_alive_timeout);
-    let stream = HttpStream::new(stream, Arc::clone(&signals));
+    let stream = HttpStream::new(stream, Arc::clone(&signals), Arc::clone(site.hub.budget()));
     let exchange = Rc::new(Exchange {
         head: AwaitedHead::awaited(Arc::clone(&signals), limits),
         shard: Rc::clone(&shard),
@@ -98,7 +104,11 @@ pub(super) async fn serve<S>(
         signals,
     });
     let is_ending = lifetime.is_ending.clone();
-    let served = in_turns(&shard, serve_http(&exchange, stream, is_ending)).await;
+    let served = {
+        // Pinned here, because `in_turns` would have room for it twice.
+        let http = pin!(serve_http(&exchange, stream, is_ending));
+        in_turns(&shard, http).await
+    };
     drop(held);
     if let Err(error) = served {
         debug!(%peer, %error, "HTTP connection failed");
@@ -120,8 +130,8 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let service = service_fn(move |request| {
-        let exchange = Rc::clone(exchange);
-        async move { Ok::<_, Infallible>(exchange.answer(request).await) }
+        let answer = exchange.begin(request);
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
         // It would also limit the time between two requests. `AwaitedHead` has the time for each.
@@ -131,8 +141,9 @@ where
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
+    // Boxed, because each of the futures around it would have room for it twice.
+    let mut connection = Box::pin(connection);
     async move {
-        let mut connection = pin!(connection);
         let mut given_up = pin!(exchange.head.given_up(exchange.site.hub.budget()));
         tokio::select! {
             // Polled first, so that a head that has arrived is not given up.
@@ -151,6 +162,28 @@ where
 }
 
 impl Exchange {
+    /// Begins to answer a request, whose head has just come. Until it is answered, its head is
+    /// charged.
+    fn begin(
+        self: &Rc<Self>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response> + use<> {
+        // hyper has read nothing since the head.
+        let body_bytes = request.body().size_hint().lower();
+        self.signals.begin_body(body_bytes);
+        let held = self.shard.ledger().hold(held_bytes(request.headers()));
+        let has_body = !request.body().is_end_stream();
+        // Boxed, so that a connection has no memory for it while it is idle.
+        let answer = Box::pin(Rc::clone(self).answer(request));
+        async move {
+            // A request without a body is answered at once, as soon as the response can be written.
+            let held = has_body.then_some(held);
+            let response = answer.await;
+            drop(held);
+            response
+        }
+    }
+
     /// Answers a request, and has the rest of its body read.
     async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Response {
         let Answer {
@@ -197,11 +230,30 @@ impl Exchange {
     /// carry no further request, and a client that reads the answer only after it has sent the body
     /// would lose the answer to a reset (RFC 9112 §9.6).
     async fn discard(self: Rc<Self>, mut body: Incoming) {
+        let _held = self.shard.ledger().hold(body::trailer_bytes(&body));
         let rest = async { while let Some(Ok(_)) = body.frame().await {} };
         let _ = timeout(self.shard.config().timeouts.request, rest).await;
         self.head.begin();
     }
 }
+
+/// Returns the memory that a request holds until it is answered, in bytes: the table of its
+/// `headers`, their names, and what does not depend on them. The values are in the buffer into which
+/// the head was read. It is held, too, and so hyper reads the body into a new one.
+fn held_bytes(headers: &HeaderMap) -> usize {
+    let names: usize = headers.keys().map(|name| name.as_str().len()).sum();
+    headers.capacity() * PLACE_BYTES + headers.len() * VALUE_BYTES + names + REQUEST_BYTES
+}
+
+/// Size of a place for a name and a value in the table of headers, in bytes.
+const PLACE_BYTES: usize = 112;
+
+/// Size of two places for values of names that the table has already, in bytes.
+const VALUE_BYTES: usize = 160;
+
+/// Memory that the code that answers a request takes, and the buffer for what follows its head, in
+/// bytes.
+const REQUEST_BYTES: usize = 14 * 1024;
 
 /// Greatest size of the head of a request, in bytes.
 pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;

@@ -34,7 +34,8 @@ pub(crate) fn check(
     let Some(origin) = origins.next() else {
         return Ok(());
     };
-    let may_use = is_allowed(origin, access) || is_own(origin, host, access);
+    let may_use = origin.len() <= MAX_ORIGIN_BYTES
+        && (is_allowed(origin, access) || is_own(origin, host, access));
     if origins.next().is_none() && may_use {
         return Ok(());
     }
@@ -97,6 +98,10 @@ pub(crate) fn allow_preflight(methods: &'static str, response: &mut HeaderMap) {
     }
 }
 
+/// Greatest length of an origin, in bytes. It is sent back in the response, whose buffer must not
+/// grow with it. A scheme and a host have at most half as much.
+const MAX_ORIGIN_BYTES: usize = 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +132,17 @@ mod tests {
         assert!(verdict(&["http://a.example"], "a.example", &[]));
         assert!(verdict(&["https://A.example:8443"], "a.example:8443", &[]));
         assert!(verdict(&["http://[::1]:8080"], "[::1]:8080", &[]));
+    }
+
+    #[test]
+    fn an_origin_that_is_longer_than_any_is_refused_though_all_are_allowed() {
+        let origin = |bytes: usize| format!("http://{}", "x".repeat(bytes - 7));
+        assert!(verdict(&[&origin(MAX_ORIGIN_BYTES)], "a.example", &["*"]));
+        assert!(!verdict(
+            &[&origin(MAX_ORIGIN_BYTES + 1)],
+            "a.example",
+            &["*"]
+        ));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The stream of an HTTP connection, as hyper reads and writes it.
 //!
 //! It reports that bytes have come, which hyper does not: the time for the head of a request begins
-//! with its first byte. And it writes a 100 (Continue) before a 101, which hyper leaves out.
+//! with its first byte. It writes a 100 (Continue) before a 101, which hyper leaves out. And it
+//! bounds the buffer into which hyper reads, and charges it if it has grown.
 
 use std::{
     io,
@@ -9,12 +10,14 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::hub::bounds::budget::{Budget, Charge};
 
 /// A stream whose [`Signals`] the code that answers its requests shares.
 #[derive(Debug)]
@@ -23,6 +26,9 @@ pub(super) struct HttpStream<S> {
     signals: Arc<Signals>,
     /// The part of a 100 (Continue) that is still to be written, before anything else.
     interim: &'static [u8],
+    budget: Arc<Budget>,
+    /// The charge for hyper's buffer, once it has grown beyond what each connection is charged.
+    grown: Option<Charge>,
 }
 
 /// Signals between a stream and the code that answers its requests. Atomic only because hyper wants
@@ -31,6 +37,9 @@ pub(super) struct HttpStream<S> {
 pub(super) struct Signals {
     has_received: AtomicBool,
     must_continue: AtomicBool,
+    /// Number of bytes that the body of the present request has at least and that were not read
+    /// since its head. Up to [`HEAD_READ_BYTES`] of them may have come with the head already.
+    body_bytes: AtomicU64,
 }
 
 impl Signals {
@@ -43,14 +52,38 @@ impl Signals {
     pub(super) fn write_continue(&self) {
         self.must_continue.store(true, Relaxed);
     }
+
+    /// Notes that the head of a request has come, whose body has at least `bytes` bytes.
+    pub(super) fn begin_body(&self, bytes: u64) {
+        self.body_bytes.store(bytes, Relaxed);
+    }
+
+    /// Returns how many bytes may be read together. More of a body are read than of a head, but none
+    /// of what follows the body.
+    fn most_to_read(&self) -> usize {
+        let body = usize::try_from(self.body_bytes.load(Relaxed)).unwrap_or(usize::MAX);
+        body.clamp(HEAD_READ_BYTES, BODY_READ_BYTES)
+    }
+
+    /// Notes that so many bytes were received.
+    fn receive(&self, bytes: usize) {
+        if bytes > 0 {
+            let body = self.body_bytes.load(Relaxed);
+            self.body_bytes
+                .store(body.saturating_sub(bytes as u64), Relaxed);
+            self.has_received.store(true, Relaxed);
+        }
+    }
 }
 
 impl<S> HttpStream<S> {
-    pub(super) fn new(inner: S, signals: Arc<Signals>) -> Self {
+    pub(super) fn new(inner: S, signals: Arc<Signals>, budget: Arc<Budget>) -> Self {
         Self {
             inner,
             signals,
             interim: &[],
+            budget,
+            grown: None,
         }
     }
 
@@ -83,11 +116,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for HttpStream<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        if buf.filled().len() > before {
-            self.signals.has_received.store(true, Relaxed);
+        if buf.remaining() > UNGROWN_BYTES && self.grown.is_none() {
+            self.grown = Some(self.budget.charge(GROWN_BYTES));
         }
+        let most = self.signals.most_to_read().min(buf.remaining());
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
+        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut part))?;
+        let received = part.filled().len();
+        buf.advance(received);
+        self.signals.receive(received);
         Poll::Ready(Ok(()))
     }
 }
@@ -126,6 +163,25 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HttpStream<S> {
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+/// Number of bytes that are read together while a head is awaited, or a body in chunks.
+///
+/// hyper moves to a new buffer together with the bytes that it has read behind a request, and adds
+/// 8 KiB. That buffer doubles for a head that does not fit, and so has at most 18 KiB. It doubles
+/// again if such a head came behind another request, of which hyper does not reuse the place. From
+/// then on every head fits.
+const HEAD_READ_BYTES: usize = 1024;
+
+/// Number of bytes of a body that are read together. After a read of 8 KiB hyper would make room for
+/// larger ones.
+const BODY_READ_BYTES: usize = 8 * 1024 - 1;
+
+/// Number of bytes that is never free in a buffer that has doubled once, and always in one that
+/// has doubled twice: there are at least 7 KiB of the first 16 KiB left when it does.
+const UNGROWN_BYTES: usize = 20 * 1024;
+
+/// Greatest number of bytes by which a buffer grows when it doubles the second time.
+const GROWN_BYTES: usize = 18 * 1024;
+
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -135,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_that_were_received_are_reported_once() {
         let signals = Arc::new(Signals::default());
-        let mut stream = HttpStream::new(&b"GET"[..], Arc::clone(&signals));
+        let mut stream = HttpStream::new(&b"GET"[..], Arc::clone(&signals), Budget::new(1 << 20));
         assert!(!signals.take_received());
         let mut read = [0; 3];
         stream.read_exact(&mut read).await.unwrap();
@@ -146,10 +202,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn more_of_a_body_than_of_a_head_is_read_together_and_none_of_the_next_head() {
+        let signals = Arc::new(Signals::default());
+        let bytes = vec![b'x'; 20_000];
+        let mut stream = HttpStream::new(&bytes[..], Arc::clone(&signals), Budget::new(1 << 20));
+        let mut read = vec![0; 16_384];
+        assert_eq!(stream.read(&mut read).await.unwrap(), HEAD_READ_BYTES);
+        signals.begin_body(10_000);
+        for expected in [BODY_READ_BYTES, 10_000 - BODY_READ_BYTES, HEAD_READ_BYTES] {
+            assert_eq!(stream.read(&mut read).await.unwrap(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_buffer_that_has_doubled_twice_is_charged_until_the_stream_is_dropped() {
+        let budget = Budget::new(1 << 20);
+        let mut stream = HttpStream::new(&b"GET"[..], Arc::default(), Arc::clone(&budget));
+        stream.read_exact(&mut [0; 1]).await.unwrap();
+        assert_eq!(budget.held(), 0);
+        for _ in 0..2 {
+            let mut free = Vec::with_capacity(UNGROWN_BYTES + 1);
+            stream.read_buf(&mut free).await.unwrap();
+            assert_eq!(budget.held(), GROWN_BYTES as u64);
+        }
+        drop(stream);
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[tokio::test]
     async fn a_100_is_written_once_before_the_response_however_little_is_taken_at_a_time() {
         let signals = Arc::new(Signals::default());
         let (near, mut far) = tokio::io::duplex(7);
-        let mut stream = HttpStream::new(near, Arc::clone(&signals));
+        let mut stream = HttpStream::new(near, Arc::clone(&signals), Budget::new(1 << 20));
         signals.write_continue();
         let writing = async {
             stream.write_all(b"HTTP/1.1 101 ").await.unwrap();

@@ -21,7 +21,7 @@ use proptest::prelude::*;
 use crate::{
     choice::action,
     performance::Performance,
-    script::{Action, Relays, Unfinished},
+    script::{Action, Asked, Last, Relays, Unfinished},
     server::{MESSAGE_BYTES, Server},
 };
 
@@ -65,6 +65,52 @@ fn announced_bytes_and_left_topics_hold_no_memory_and_shared_names_are_held_once
     };
     for action in [promised, left, shared] {
         assert_eq!(perform(slice::from_ref(&action)), Ok(()), "{action:?}");
+    }
+}
+
+// The page took twice its bytes, and neither it nor the buffers around it were charged.
+#[test]
+fn pages_that_are_not_read_are_charged_with_the_head_that_begins_behind_them() {
+    let action = Action::Pipelines {
+        connections: 19,
+        requests: 8,
+        asked: Asked::Page,
+        last: Last::Head(3736),
+    };
+    assert_eq!(perform(&vec![action; 6]), Ok(()));
+}
+
+/// Checks connections that made the server hold more than was charged for them: in hyper's buffers,
+/// in the table of a request's headers, and in responses that were not read.
+#[test]
+fn an_http_connection_is_charged_all_that_its_heads_bodies_and_responses_take() {
+    let line = |line: &str| format!("{line} HTTP/1.1\r\nHost: localhost\r\n");
+    let get = line("GET /health") + "\r\n";
+    let header = |bytes: usize| format!("X: {}", "x".repeat(bytes));
+    let names: String = (100..195).map(|n| format!("{n:x>150}:\r\n")).collect();
+    let post = |head: &str, body: &str| format!("{}{head}\r\n{body}", line("POST /publish"));
+    let unknown = format!("{{\"{}\":1}}", "x".repeat(20_000));
+    let length = format!("Content-Length: {}\r\n", unknown.len());
+    let trailers = format!("1\r\n{{\r\n0\r\n{}", header(15_000));
+    for parts in [
+        // hyper's buffer doubles twice: for the first byte, and for the head behind the request.
+        vec![
+            "G".to_owned(),
+            get[1..].to_owned() + &line("GET /") + &header(9000),
+        ],
+        vec![line("GET /") + "\r\n" + &get.repeat(400) + &header(16_000)],
+        vec![post("Content-Length: 9\r\n", "{")],
+        vec![post(&(names.clone() + "Content-Length: 9\r\n"), "{")],
+        vec![post(&("x:\r\n".repeat(95) + "Content-Length: 9\r\n"), "{")],
+        vec![post("Transfer-Encoding: chunked\r\n", &trailers)],
+        // The error names the unknown field.
+        vec![post(&length, &unknown).repeat(20)],
+    ] {
+        let action = Action::Parts {
+            connections: 100,
+            parts,
+        };
+        assert_eq!(perform(slice::from_ref(&action)), Ok(()), "{action:.300?}");
     }
 }
 

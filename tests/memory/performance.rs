@@ -17,6 +17,23 @@ use crate::{
 /// Bytes that the server may hold for each connection, whatever it does.
 const CONNECTION: usize = 32 * 1024;
 
+/// Bytes that the server may hold for a connection, besides [`CONNECTION`], once a long head came
+/// behind another request.
+const GROWN: usize = 18 * 1024;
+
+/// Bytes that the server may hold for a request that is being answered, besides its headers.
+const REQUEST: usize = 16 * 1024;
+
+/// Bytes that the server may hold for each header of a request that is being answered, besides the
+/// name.
+const HEADER: usize = 400;
+
+/// Bytes that the server may hold for a request whose body comes in chunks, besides [`REQUEST`].
+const CHUNKS: usize = 16 * 1024;
+
+/// Bytes that the server may hold for the page until the client has taken it.
+const PAGE: usize = 16 * 1024;
+
 /// Bytes that the server may hold for each byte that a client has sent.
 const SENT: usize = 4;
 

@@ -25,6 +25,12 @@ pub(crate) enum Action {
         asked: Asked,
         last: Last,
     },
+    /// Requests whose bytes are sent in these parts. The server has read each part before the next
+    /// one is sent. No response is read.
+    Parts {
+        connections: usize,
+        parts: Vec<String>,
+    },
     /// Registrations without a connection.
     Registrations {
         count: usize,
@@ -153,6 +159,10 @@ impl Action {
                 asked,
                 last,
             } => performance.pipelines(connections, requests, asked, last),
+            Self::Parts {
+                connections,
+                ref parts,
+            } => performance.parts(connections, parts),
             Self::Registrations {
                 count,
                 topics,

@@ -139,7 +139,7 @@ impl Server {
     /// Waits until each shard has answered three more requests; the shards get connections in turn.
     /// By then the server has read all bytes that were sent before, except those that it refuses to
     /// read.
-    fn wait_until_all_is_read(&self) {
+    pub(crate) fn wait_until_all_is_read(&self) {
         for _ in 0..3 * SHARDS {
             let mut socket = self.dial();
             let request = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";

@@ -7,7 +7,10 @@ use std::{
 
 use crate::{
     clients::{read_head, send_while_taken},
-    performance::{CONNECTION, Performance, REGISTERED_TOPIC, REGISTRATION, SENT},
+    performance::{
+        CHUNKS, CONNECTION, GROWN, HEADER, PAGE, Performance, REGISTERED_TOPIC, REGISTRATION,
+        REQUEST, SENT,
+    },
     script::{Asked, Last},
 };
 
@@ -39,6 +42,7 @@ impl Performance<'_> {
             let socket = self.dial_and_send(&request);
             // For each byte that was sent, the server may hold `SENT` bytes.
             self.allow(SENT * request.len());
+            self.allow_request(&request);
             self.sockets.push(socket);
         }
     }
@@ -73,7 +77,11 @@ impl Performance<'_> {
         for _ in 0..connections {
             let mut socket = self.server.dial();
             let sent = send_while_taken(&mut socket, request.as_bytes(), requests);
-            self.allow(CONNECTION + SENT * request.len());
+            self.allow(CONNECTION + GROWN + SENT * request.len());
+            self.allow_request(&last);
+            if matches!(asked, Asked::Page) {
+                self.allow(PAGE);
+            }
             // Otherwise the server has stopped reading inside the whole requests.
             if sent == requests * request.len() {
                 let sent = send_while_taken(&mut socket, &last, 1);
@@ -81,6 +89,31 @@ impl Performance<'_> {
             }
             self.sockets.push(socket);
         }
+    }
+
+    /// Sends requests in parts. The server has read each part before the next one is sent.
+    pub(crate) fn parts(&mut self, connections: usize, parts: &[String]) {
+        let mut sockets: Vec<_> = (0..connections).map(|_| self.server.dial()).collect();
+        for part in parts {
+            for socket in &mut sockets {
+                let sent = send_while_taken(socket, part.as_bytes(), 1);
+                self.allow(SENT * sent);
+            }
+            self.server.wait_until_all_is_read();
+        }
+        let request = parts.concat().into_bytes();
+        for socket in sockets {
+            self.allow(CONNECTION + GROWN + PAGE);
+            self.allow_request(&request);
+            self.sockets.push(socket);
+        }
+    }
+
+    /// Adds to `allowed` the memory of a request that is being answered, besides the bytes that were
+    /// sent. Every line of `bytes` counts as a header.
+    fn allow_request(&mut self, bytes: &[u8]) {
+        let lines = bytes.split(|&byte| byte == b'\n').count().min(MOST_HEADERS);
+        self.allow(REQUEST + CHUNKS + lines * HEADER);
     }
 
     /// Makes registrations that no connection uses, all with the same topics.
@@ -125,6 +158,9 @@ impl Performance<'_> {
         answer
     }
 }
+
+/// Greatest number of headers that a request may have.
+const MOST_HEADERS: usize = 100;
 
 fn post(target: &str, body: &str) -> String {
     let length = body.len();
