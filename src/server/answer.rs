@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use hyper::{
-    HeaderMap, Request, StatusCode,
+    Request, StatusCode, Version,
     body::{Body, Incoming},
     header::{EXPECT, TRANSFER_ENCODING},
 };
@@ -13,7 +13,7 @@ use crate::{
     hub::shard::Shard,
     server::{
         api::Destination,
-        body::WholeBody,
+        body::{AskedFor, WholeBody},
         listener::Entrance,
         origin, response,
         response::{Rejection, Response},
@@ -70,7 +70,7 @@ impl Site {
         mut response: Response,
         upgrade: Option<PendingConnection>,
     ) -> Answer {
-        let expects_continue = expects_continue(request.headers());
+        let expects_continue = expects_continue(&request);
         if upgrade.is_some() {
             // RFC 9110 §7.8: the 100 comes before the 101. hyper sends none if there is no body.
             return Answer {
@@ -90,8 +90,11 @@ impl Site {
         if is_last || self.hub.budget().is_crowded() {
             response::end_connection(&mut response);
         }
-        // The time of a client that was answered 408 is over.
-        let skips_body = expects_continue || response.status() == StatusCode::REQUEST_TIMEOUT;
+        // Without a 100 it may never send the body. And the time of a client that was answered 408
+        // is over.
+        let is_asked_for = request.extensions().get::<AskedFor>().is_some();
+        let skips_body =
+            expects_continue && !is_asked_for || response.status() == StatusCode::REQUEST_TIMEOUT;
         Answer {
             response,
             upgrade,
@@ -102,7 +105,9 @@ impl Site {
 }
 
 /// Returns true if the client waits for a 100 (Continue) before it sends a body (RFC 9110 §10.1.1).
-fn expects_continue(headers: &HeaderMap) -> bool {
-    let mut expected = headers.get_all(EXPECT).iter();
-    expected.any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+/// An HTTP/1.0 client knows no 100.
+fn expects_continue<B>(request: &Request<B>) -> bool {
+    let mut expected = request.headers().get_all(EXPECT).iter();
+    request.version() > Version::HTTP_10
+        && expected.any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
