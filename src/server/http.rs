@@ -153,7 +153,7 @@ impl Exchange {
         } = self.head.answered(self.answered(request)).await;
         self.pending.set(upgrade);
         if must_continue {
-            self.signals.write_continue();
+            self.signals.write_continue().await;
         }
         if let Some(body) = unread {
             spawn_local(self.discard(body));
@@ -176,7 +176,7 @@ impl Exchange {
     async fn discard(self: Rc<Self>, mut body: Incoming) {
         let rest = async { while let Some(Ok(_)) = body.frame().await {} };
         let _ = timeout(self.shard.config().timeouts.request, rest).await;
-        self.head.begin();
+        self.head.restart();
     }
 }
 
