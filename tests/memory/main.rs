@@ -68,6 +68,17 @@ fn announced_bytes_and_left_topics_hold_no_memory_and_shared_names_are_held_once
     }
 }
 
+/// Checks lists whose answers are together far larger than the tolerance of the comparison.
+#[test]
+fn the_answer_to_a_list_is_charged_until_it_is_read() {
+    let lists = Action::Lists {
+        connections: 20,
+        lists: 100,
+        items: 1_000,
+    };
+    assert_eq!(perform(slice::from_ref(&lists)), Ok(()));
+}
+
 /// Performs a script. After each action compares the allocated, the charged and the allowed bytes.
 fn perform(script: &[Action]) -> Result<(), String> {
     let server = Server::the_one();

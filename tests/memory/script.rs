@@ -25,6 +25,12 @@ pub(crate) enum Action {
         asked: Asked,
         last: Last,
     },
+    /// Lists of publications whose answers are not read. Each list has `items` items.
+    Lists {
+        connections: usize,
+        lists: usize,
+        items: usize,
+    },
     /// Registrations without a connection.
     Registrations {
         count: usize,
@@ -153,6 +159,11 @@ impl Action {
                 asked,
                 last,
             } => performance.pipelines(connections, requests, asked, last),
+            Self::Lists {
+                connections,
+                lists,
+                items,
+            } => performance.lists(connections, lists, items),
             Self::Registrations {
                 count,
                 topics,
