@@ -18,7 +18,7 @@ use crate::{
 };
 pub use crate::{
     hub::internals::{Handle, Received, Shards, WorkCounts},
-    server::internals::{chat, publish_items, publish_request, register_request},
+    server::internals::{array_items, chat, line_items, publish_request, register_request},
 };
 
 /// Serves a connection on the first of `shards`, from the end of the opening handshake until the

@@ -93,7 +93,7 @@ fn check_publish(body: &[u8]) {
 
 /// Checks that a valid JSON array is divided into its elements.
 fn check_array(body: &[u8]) {
-    let found = internals::publish_items(body, false);
+    let found = internals::array_items(body);
     let Ok(elements) = serde_json::from_slice::<Vec<Value>>(body) else {
         if let Err(rejection) = found {
             response::check_rejection(rejection);
@@ -120,9 +120,13 @@ fn check_lines(body: &[u8]) {
     let is_space = |byte: &u8| b" \t\r".contains(byte);
     let lines = body.split(|&byte| byte == b'\n');
     let lines: Vec<&[u8]> = lines
-        .filter_map(|line| Some(&line[line.iter().position(|byte| !is_space(byte))?..]))
+        .filter_map(|line| {
+            let first = line.iter().position(|byte| !is_space(byte))?;
+            let last = line.iter().rposition(|byte| !is_space(byte))?;
+            Some(&line[first..=last])
+        })
         .collect();
-    match internals::publish_items(body, true) {
+    match internals::line_items(body) {
         Ok(found) => {
             let found: Vec<&[u8]> = found.into_iter().map(|item| &body[item]).collect();
             assert_eq!(found, lines);

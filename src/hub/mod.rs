@@ -107,9 +107,9 @@ impl Hub {
     ///
     /// All subscribers of a topic get the topic's messages in the same order. Messages that are
     /// published one after the other to a topic are delivered in that order. The order between
-    /// messages of different topics is not defined. A connection can publish one message to several
-    /// topics: a subscriber of several of them gets the message once, by one of these topics, and
-    /// in the order of that topic.
+    /// messages of different topics is not defined. A connection, and `POST /publish`, can publish
+    /// one message to several topics: a subscriber of several of them gets the message once, by one
+    /// of these topics, and in the order of that topic.
     ///
     /// # Cancel safety
     ///

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    HeaderMap, Request, StatusCode,
+    Request, StatusCode, Version,
     body::{Body, Incoming},
     header::{EXPECT, TRANSFER_ENCODING},
 };
@@ -15,7 +15,7 @@ use crate::{
     hub::shard::Shard,
     server::{
         api::Destination,
-        body::WholeBody,
+        body::{AskedFor, WholeBody},
         listener::Entrance,
         origin, response,
         response::{Rejection, Response},
@@ -87,7 +87,7 @@ impl Site {
         upgrade: Option<PendingConnection>,
     ) -> Answer {
         let mut response = self.charge(response);
-        let expects_continue = expects_continue(request.headers());
+        let expects_continue = expects_continue(&request);
         if upgrade.is_some() {
             // RFC 9110 §7.8: the 100 comes before the 101. hyper sends none if there is no body.
             return Answer {
@@ -107,8 +107,11 @@ impl Site {
         if is_last || self.hub.budget().is_crowded() {
             response::end_connection(&mut response);
         }
-        // The time of a client that was answered 408 is over.
-        let skips_body = expects_continue || response.status() == StatusCode::REQUEST_TIMEOUT;
+        // Without a 100 it may never send the body. And the time of a client that was answered 408
+        // is over.
+        let is_asked_for = request.extensions().get::<AskedFor>().is_some();
+        let skips_body =
+            expects_continue && !is_asked_for || response.status() == StatusCode::REQUEST_TIMEOUT;
         Answer {
             response,
             upgrade,
@@ -119,9 +122,11 @@ impl Site {
 }
 
 /// Returns true if the client waits for a 100 (Continue) before it sends a body (RFC 9110 §10.1.1).
-fn expects_continue(headers: &HeaderMap) -> bool {
-    let mut expected = headers.get_all(EXPECT).iter();
-    expected.any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+/// An HTTP/1.0 client knows no 100.
+fn expects_continue<B>(request: &Request<B>) -> bool {
+    let mut expected = request.headers().get_all(EXPECT).iter();
+    request.version() > Version::HTTP_10
+        && expected.any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Size of the largest body of a response that is not charged by itself, in bytes.

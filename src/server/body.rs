@@ -1,14 +1,16 @@
 //! The body of a request: read within limits of size, time and memory, and parsed on another thread
 //! if it is large.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{
     HeaderMap, Request,
     body::{Body, Incoming},
-    header::TRANSFER_ENCODING,
 };
 use serde::Deserialize;
 use tokio::{
@@ -18,7 +20,7 @@ use tokio::{
 
 use crate::{
     hub::{Held, bounds::budget::ShortOfMemory, shard::Shard},
-    server::{response::Rejection, underway::Underway},
+    server::{encoding, response::Rejection, underway::Underway},
 };
 
 /// An extension of a request whose body was read to its end.
@@ -28,16 +30,10 @@ pub(super) struct WholeBody {
     pub(super) has_trailers: bool,
 }
 
-/// Checks that a body, if there is one, has no other transfer coding than `chunked`. hyper takes
-/// `gzip, chunked` for chunked, too, and would return the compressed bytes (RFC 9112 §6.1).
-pub(super) fn check_coding(headers: &HeaderMap) -> Result<(), Rejection> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        _ => Err(Rejection::TransferCoding),
-    }
-}
+/// An extension of a request whose body was asked for. A client that waits for a 100 (Continue) has
+/// got it, and sends the body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AskedFor;
 
 /// The form of a body, and how large it may be. Sizes are in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +102,7 @@ pub(super) async fn read<T: Send + 'static>(
     Ok((parse_in_time(body.bytes, inline_bytes, parse).await?, held))
 }
 
-/// Receives the body of a request, within limits of size and time. Also returns the ledger's entry
+/// Receives the body of a request, which must be plain UTF-8, within limits of size and time. Also returns the ledger's entry
 /// for the memory that the body holds, and for what will be made of it if it is an object.
 ///
 /// A drain does not wait for the rest of a body. If no complete request is left to be answered
@@ -116,12 +112,16 @@ pub(super) async fn receive(
     request: &mut Request<Incoming>,
     form: Form,
 ) -> Result<(ReceivedBody, Held), Rejection> {
+    encoding::check_content(request.headers())?;
     let underway = request.extensions_mut().remove::<Underway>();
     let requests = underway.map(Underway::pause);
-    let gathered = gather(shard, request.body_mut(), form);
-    let (body, held, whole) = timeout(shard.config().timeouts.request, gathered)
-        .await
-        .map_err(|_| Rejection::Timeout)??;
+    let is_asked_for = Cell::new(false);
+    let gathered = gather(shard, request.body_mut(), form, &is_asked_for);
+    let gathered = timeout(shard.config().timeouts.request, gathered).await;
+    if is_asked_for.get() {
+        request.extensions_mut().insert(AskedFor);
+    }
+    let (body, held, whole) = gathered.map_err(|_| Rejection::Timeout)??;
     request.extensions_mut().insert(whole);
     if let Some(requests) = requests {
         let underway = requests.begin().ok_or_else(Rejection::shutting_down)?;
@@ -146,11 +146,13 @@ pub(super) async fn parse_in_time<T: Send + 'static>(
 }
 
 /// Receives a body. Rejects the request if memory is short and the client has already taken longer
-/// than a slow consumer may be blocked: the memory that the body holds is needed for others.
+/// than a slow consumer may be blocked: the memory that the body holds is needed for others. Sets
+/// `is_asked_for` when the client is asked for the body.
 async fn gather(
     shard: &Shard,
     body: &mut Incoming,
     form: Form,
+    is_asked_for: &Cell<bool>,
 ) -> Result<(ReceivedBody, Held, WholeBody), Rejection> {
     let begun = Instant::now();
     let (ledger, longest) = (shard.ledger(), shard.config().timeouts.blocked);
@@ -168,6 +170,7 @@ async fn gather(
             sleep(CHECK_INTERVAL).await;
             continue;
         }
+        is_asked_for.set(true);
         let Ok(frame) = timeout(CHECK_INTERVAL, body.frame()).await else {
             continue;
         };
@@ -233,12 +236,12 @@ impl Gathered {
         Ok(())
     }
 
-    /// Returns the memory that the body holds, in bytes, and that will be made of an object: a
-    /// text, and a frame. The items of a list are charged when they are parsed, one by one.
+    /// Returns the memory that the body holds, in bytes, and that will be made of an object. What
+    /// is made of the items of a list is charged while they are parsed, one by one.
     fn held_bytes(&self) -> usize {
         let parsed = match self.form.is_list {
             Some(true) => 0,
-            Some(false) | None => 2 * self.bytes.len(),
+            Some(false) | None => parsed_bytes(self.bytes.len()),
         };
         self.bytes.capacity() + parsed
     }
@@ -269,8 +272,19 @@ impl Gathered {
     }
 }
 
+/// Returns how many bytes of memory may be made of a JSON object of this many bytes while it is
+/// parsed: a text, and a frame.
+pub(super) fn parsed_bytes(json_bytes: usize) -> usize {
+    2 * json_bytes
+}
+
 /// Parses a body, which must be a JSON object. An error names the field that is wrong.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejection> {
+    if body.starts_with(BYTE_ORDER_MARK) {
+        return Err(Rejection::bad_request(
+            &"a byte order mark (U+FEFF) stands before the JSON",
+        ));
+    }
     // serde would also take an array, with the fields' values in their order.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Rejection::bad_request(&"an object is expected"));
@@ -286,12 +300,16 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejecti
         };
         Rejection::BadRequest(format!("{field}{}", error.into_inner()))
     })?;
-    json.end().map_err(|error| Rejection::bad_request(&error))?;
+    json.end()
+        .map_err(|error| Rejection::Trailing(error.to_string()))?;
     Ok(parsed)
 }
 
 /// Size of the largest trailers that hyper reads, in bytes.
 const TRAILER_BYTES: usize = 16 * 1024;
+
+/// The first bytes of text as some programs write it. JSON must not begin with them (RFC 8259 §8.1).
+const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
 
 /// Time between two checks whether memory is short, while a body arrives slowly.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);

@@ -78,9 +78,17 @@ impl AwaitedHead {
         answer
     }
 
+    /// Restarts the wait for the next head, because the body before it was read only now. Does
+    /// nothing if that head has come already, and its request is being answered.
+    pub(super) fn restart(&self) {
+        if self.since.get().is_some() {
+            self.begin();
+        }
+    }
+
     /// Begins to wait for the next head. The bytes that have come until now are of the request
     /// before.
-    pub(super) fn begin(&self) {
+    fn begin(&self) {
         self.signals.take_received();
         self.begun.set(None);
         self.since.set(Some(Instant::now()));
@@ -189,6 +197,23 @@ mod tests {
         }
         given_up.await;
         begun.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_head_is_awaited_during_an_answer_even_if_a_body_before_it_ends_then() {
+        let signals = Arc::new(Signals::default());
+        let head = AwaitedHead::awaited(signals, LIMITS);
+        let now = Instant::now();
+        head.answered(async {
+            head.restart();
+            assert_eq!(head.deadline(now), None);
+        })
+        .await;
+        assert_eq!(head.deadline(now), Some(now + LIMITS.keep_alive));
+        sleep(Duration::from_secs(3)).await;
+        head.restart();
+        let restarted = now + Duration::from_secs(3);
+        assert_eq!(head.deadline(now), Some(restarted + LIMITS.keep_alive));
     }
 
     #[tokio::test(start_paused = true)]

@@ -195,7 +195,7 @@ impl Exchange {
         note_refusal(&response, self.site.hub.incidents(), self.peer);
         self.pending.set(upgrade);
         if must_continue {
-            self.signals.write_continue();
+            self.signals.write_continue().await;
         }
         if let Some(body) = unread {
             spawn_local(self.discard(body));
@@ -233,7 +233,7 @@ impl Exchange {
         let _held = self.shard.ledger().hold(body::trailer_bytes(&body));
         let rest = async { while let Some(Ok(_)) = body.frame().await {} };
         let _ = timeout(self.shard.config().timeouts.request, rest).await;
-        self.head.begin();
+        self.head.restart();
     }
 }
 

@@ -52,13 +52,17 @@ pub fn publish_request(
     Ok((request.topics.to_vec(), request.message, user))
 }
 
-/// Returns the places of the items of a JSON array, or of lines, that are to be published.
-pub fn publish_items(list: &[u8], are_lines: bool) -> Result<Vec<Range<usize>>, Response> {
-    let form = if are_lines {
-        ListForm::Lines
-    } else {
-        ListForm::Array
-    };
+/// Returns the places of the items of a JSON array that are to be published.
+pub fn array_items(list: &[u8]) -> Result<Vec<Range<usize>>, Response> {
+    items(list, ListForm::Array)
+}
+
+/// Returns the places of the lines that are to be published.
+pub fn line_items(list: &[u8]) -> Result<Vec<Range<usize>>, Response> {
+    items(list, ListForm::Lines)
+}
+
+fn items(list: &[u8], form: ListForm) -> Result<Vec<Range<usize>>, Response> {
     let mut search = Search::new(form);
     while search.step(list).map_err(Response::from)? {}
     search.finish().map_err(Response::from)

@@ -12,8 +12,8 @@
 //! request for the [`site`], and [`routes`] finds the code for its path: [`api`], [`publish`] and
 //! [`page`] answer with a [`response`], `upgrade` makes a WebSocket connection for the request, and
 //! [`upgraded`] brings the socket to that connection. [`head`] and [`body`] read a request within
-//! limits, and [`query`] parses the topics in its target. [`host`] and [`origin`] check whether the
-//! request is let in.
+//! limits, [`encoding`] checks how its body is encoded, and [`query`] parses the topics in its
+//! target. [`host`] and [`origin`] check whether the request is let in.
 //!
 //! [`underway`] has the requests that a drain waits for. The `watchdog` notices shards that stand
 //! still, as [`standing`] decides. A client that no shard can serve gets one answer, from `brief`.
@@ -24,6 +24,7 @@ mod answer;
 mod api;
 mod body;
 mod brief;
+mod encoding;
 mod head;
 mod host;
 mod http;

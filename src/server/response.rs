@@ -7,8 +7,8 @@ use http_body_util::Full;
 use hyper::{
     StatusCode,
     header::{
-        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
-        SEC_WEBSOCKET_VERSION, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+        ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue,
+        RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use serde::Serialize;
@@ -37,12 +37,20 @@ pub(crate) enum Rejection {
     /// The body is not framed as HTTP requires, for the reason in the text.
     #[error("the body can't be read: {0}")]
     BodyUnreadable(String),
+    /// The body is in another character encoding than UTF-8.
+    #[error("Content-Type: only charset=utf-8 is understood")]
+    Charset,
+    /// The body is compressed, or encoded in another way.
+    #[error("Content-Encoding: only identity is understood")]
+    ContentCoding,
     /// The request was sent by a page of this origin.
     #[error("pages of this origin may not use this server")]
     ForeignOrigin(String),
     /// The request is for this host name, which is none of the server's own.
     #[error("this server does not answer to {0}; start it with --allow-host if it should")]
     ForeignHost(String),
+    #[error("the item is over {limit_bytes} bytes")]
+    ItemTooLarge { limit_bytes: usize },
     #[error("{field}: over {limit_bytes} bytes")]
     MessageTooLarge {
         field: &'static str,
@@ -60,6 +68,9 @@ pub(crate) enum Rejection {
     Timeout,
     #[error("more than {most} items")]
     TooManyItems { most: usize },
+    /// Something follows the JSON object that the body should be.
+    #[error("{0}")]
+    Trailing(String),
     #[error("Transfer-Encoding: only chunked is understood")]
     TransferCoding,
     #[error("a WebSocket upgrade is required")]
@@ -71,6 +82,16 @@ pub(crate) enum Rejection {
 impl Rejection {
     pub(crate) fn bad_request(why: &impl ToString) -> Self {
         Self::BadRequest(why.to_string())
+    }
+
+    /// Adds to the error of a body with more than one object that such a body may be meant as lines.
+    pub(crate) fn or_lines(self) -> Self {
+        match self {
+            Self::Trailing(error) => {
+                Self::BadRequest(format!("{error}; lines need Content-Type: {LINES}"))
+            }
+            other => other,
+        }
     }
 
     /// Rejects a publication that has not got a permit in time.
@@ -85,10 +106,14 @@ impl Rejection {
     fn status(&self) -> StatusCode {
         match self {
             Self::Arriving => StatusCode::CONFLICT,
-            Self::BadRequest(_) | Self::BodyUnreadable(_) => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::BodyUnreadable(_) | Self::Trailing(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::BodyTooLarge { .. }
+            | Self::ItemTooLarge { .. }
             | Self::MessageTooLarge { .. }
             | Self::TooManyItems { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Charset | Self::ContentCoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ForeignOrigin(_) => StatusCode::FORBIDDEN,
             Self::ForeignHost(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -111,9 +136,11 @@ impl Rejection {
         }
     }
 
-    /// Returns the headers that the status asks for (RFC 9110 §15.5.6, §15.5.22; RFC 6455 §4.4).
+    /// Returns the headers that the status asks for (RFC 9110 §15.5.6, §15.5.16, §15.5.22; RFC 6455
+    /// §4.4).
     fn headers(&self) -> Vec<(HeaderName, &'static str)> {
         match self {
+            Self::ContentCoding => vec![(ACCEPT_ENCODING, "identity")],
             Self::Method(allowed) => vec![(ALLOW, allowed)],
             Self::UpgradeRequired | Self::VersionRequired => vec![
                 (UPGRADE, "websocket"),
@@ -236,6 +263,9 @@ pub(crate) fn empty(status: StatusCode) -> Response {
     response
 }
 
+/// The media type of JSON on lines.
+pub(crate) const LINES: &str = "application/x-ndjson";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,5 +299,13 @@ mod tests {
         let reason = logged(host);
         assert!((250..=256).contains(&reason.len()), "{}", reason.len());
         assert!(reason.ends_with('\u{e9}'), "{reason}");
+    }
+
+    #[test]
+    fn a_client_whose_registration_is_being_taken_over_is_told_to_try_again() {
+        let response = Response::from(Rejection::Arriving);
+        assert_eq!(response.status(), 409);
+        assert_eq!(response.headers()[RETRY_AFTER], "1");
+        assert_eq!(response.headers().get(CONNECTION), None, "it may go on");
     }
 }

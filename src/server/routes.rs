@@ -21,7 +21,7 @@ use crate::{
     server::{
         api,
         api::Destination,
-        body, origin, page, publish,
+        encoding, origin, page, publish,
         query::chat_topics,
         response,
         response::{Rejection, Response},
@@ -127,7 +127,7 @@ impl Site {
         request: &mut Request<Incoming>,
         at: Destination,
     ) -> Result<(Response, Option<PendingConnection>), Rejection> {
-        body::check_coding(request.headers())?;
+        encoding::check_transfer(request.headers())?;
         let path = request.uri().path().to_owned();
         let matched = PATHS.at(&path).map_err(|_| Rejection::NotFound)?;
         let (route, id) = (matched.value, matched.params.get("id"));

@@ -1,8 +1,9 @@
 //! The stream of an HTTP connection, as hyper reads and writes it.
 //!
 //! It reports that bytes have come, which hyper does not: the time for the head of a request begins
-//! with its first byte. It writes a 100 (Continue) before a 101, which hyper leaves out. And it
-//! bounds the buffer into which hyper reads, and charges it if it has grown.
+//! with its first byte. It bounds the buffer into which hyper reads, and charges it if it has grown.
+//! And it writes a 100 (Continue) before a 101, which hyper leaves out. Before that all earlier
+//! responses must be written: hyper may still have a part of them in its buffer.
 
 use std::{
     io,
@@ -15,7 +16,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
+};
 
 use crate::hub::bounds::budget::{Budget, Charge};
 
@@ -40,16 +44,27 @@ pub(super) struct Signals {
     /// Number of bytes that the body of the present request has at least and that were not read
     /// since its head. Up to [`HEAD_READ_BYTES`] of them may have come with the head already.
     body_bytes: AtomicU64,
+    /// True from the first write of responses until hyper has written all that it has.
+    is_writing: AtomicBool,
+    written: Notify,
 }
 
 impl Signals {
-    /// Returns true if bytes were received since the last call.
+    /// Returns true if bytes other than empty lines were received since the last call.
     pub(super) fn take_received(&self) -> bool {
         self.has_received.swap(false, Relaxed)
     }
 
-    /// Makes the stream write a 100 (Continue) before the next response.
-    pub(super) fn write_continue(&self) {
+    /// Waits until all earlier responses are written, and makes the stream write a 100 (Continue)
+    /// before the next one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub(super) async fn write_continue(&self) {
+        while self.is_writing.load(Relaxed) {
+            self.written.notified().await;
+        }
         self.must_continue.store(true, Relaxed);
     }
 
@@ -65,12 +80,13 @@ impl Signals {
         body.clamp(HEAD_READ_BYTES, BODY_READ_BYTES)
     }
 
-    /// Notes that so many bytes were received.
-    fn receive(&self, bytes: usize) {
-        if bytes > 0 {
-            let body = self.body_bytes.load(Relaxed);
-            self.body_bytes
-                .store(body.saturating_sub(bytes as u64), Relaxed);
+    /// Notes that these bytes were received.
+    fn receive(&self, bytes: &[u8]) {
+        let body = self.body_bytes.load(Relaxed);
+        self.body_bytes
+            .store(body.saturating_sub(bytes.len() as u64), Relaxed);
+        // RFC 9112 §2.2: an empty line, which some clients send behind a body, begins no head.
+        if bytes.iter().any(|byte| !b"\r\n".contains(byte)) {
             self.has_received.store(true, Relaxed);
         }
     }
@@ -95,6 +111,7 @@ impl<S> HttpStream<S> {
 impl<S: AsyncWrite + Unpin> HttpStream<S> {
     /// Becomes ready when no part of a 100 (Continue) is left to be written.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.signals.is_writing.store(true, Relaxed);
         if self.signals.must_continue.load(Relaxed) {
             self.signals.must_continue.store(false, Relaxed);
             self.interim = CONTINUE;
@@ -122,9 +139,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for HttpStream<S> {
         let most = self.signals.most_to_read().min(buf.remaining());
         let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
         ready!(Pin::new(&mut self.inner).poll_read(cx, &mut part))?;
-        let received = part.filled().len();
-        buf.advance(received);
+        let received = part.filled();
         self.signals.receive(received);
+        let received = received.len();
+        buf.advance(received);
         Poll::Ready(Ok(()))
     }
 }
@@ -153,6 +171,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HttpStream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes the stream whenever its own buffer is empty.
+        if self.signals.is_writing.swap(false, Relaxed) {
+            self.signals.written.notify_one();
+        }
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 
@@ -184,6 +206,11 @@ const GROWN_BYTES: usize = 18 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        future::{Future, poll_fn},
+        pin::pin,
+    };
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -229,12 +256,42 @@ mod tests {
         assert_eq!(budget.held(), 0);
     }
 
+    async fn an_empty_line_begins_no_head() {
+        let signals = Arc::new(Signals::default());
+        let mut stream = HttpStream::new(
+            &b"\r\n\r\nGET"[..],
+            Arc::clone(&signals),
+            Budget::new(1 << 20),
+        );
+        let mut read = [0; 4];
+        stream.read_exact(&mut read).await.unwrap();
+        assert!(!signals.take_received());
+        stream.read_u8().await.unwrap();
+        assert!(signals.take_received());
+    }
+
+    #[tokio::test]
+    async fn a_100_waits_until_all_earlier_responses_are_written() {
+        let signals = Arc::new(Signals::default());
+        let (near, mut far) = tokio::io::duplex(7);
+        let mut stream = HttpStream::new(near, Arc::clone(&signals), Budget::new(1 << 20));
+        stream.write_all(b"HTTP/1.").await.unwrap();
+        let mut waiting = pin!(signals.write_continue());
+        assert!(poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending())).await);
+        let mut start = [0; 7];
+        far.read_exact(&mut start).await.unwrap();
+        stream.write_all(b"1 204\r").await.unwrap();
+        assert!(poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending())).await);
+        stream.flush().await.unwrap();
+        waiting.await;
+    }
+
     #[tokio::test]
     async fn a_100_is_written_once_before_the_response_however_little_is_taken_at_a_time() {
         let signals = Arc::new(Signals::default());
         let (near, mut far) = tokio::io::duplex(7);
         let mut stream = HttpStream::new(near, Arc::clone(&signals), Budget::new(1 << 20));
-        signals.write_continue();
+        signals.write_continue().await;
         let writing = async {
             stream.write_all(b"HTTP/1.1 101 ").await.unwrap();
             stream.write_all(b"Switching").await.unwrap();

@@ -1,11 +1,12 @@
 //! Tests of publishing over HTTP while a shard is held up, of shards that stand still (`standing`)
-//! or panic (`panicking`), and of requests while memory is short (`short_of_memory`). `served` runs
-//! the server for them.
+//! or panic (`panicking`), of requests while memory is short (`short_of_memory`), and of responses
+//! that can't be written (`unwritten`). `served` runs the server for them.
 
 mod panicking;
 mod served;
 mod short_of_memory;
 mod standing;
+mod unwritten;
 
 use std::{
     io::{Read, Write},
@@ -17,6 +18,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use self::served::eventually;
 use crate::{message::Message, server::*, topic::TopicName, user::UserId};
 
 /// A server of two shards. Its first shard has a subscriber of the topic `t`, its second one a
@@ -32,8 +34,14 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with_keep_alive(Config::default().keep_alive_timeout)
+    }
+
+    /// Starts the server with this time between two requests.
+    fn with_keep_alive(keep_alive_timeout: Duration) -> Self {
         let mut config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            keep_alive_timeout,
             ..Config::default()
         };
         config.hub.shards = 2.try_into().unwrap();
@@ -52,10 +60,9 @@ impl Scene {
         // Connections go to the shards in turn: this one to the first shard, the next to the
         // second.
         let mut subscriber = dial(address);
-        let handshake = "GET /ws?topic=t HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
-             Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-             Sec-WebSocket-Version: 13\r\n\r\n";
-        subscriber.write_all(handshake.as_bytes()).unwrap();
+        subscriber
+            .write_all(handshake("/ws?topic=t").as_bytes())
+            .unwrap();
         assert!(read_head(&mut subscriber).starts_with("HTTP/1.1 101 "));
         let mut scene = Self {
             hub,
@@ -152,6 +159,15 @@ impl Drop for Scene {
     }
 }
 
+/// Returns the opening handshake for a path.
+fn handshake(path: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+         Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Version: 13\r\n\r\n"
+    )
+}
+
 /// Connects to a server. Reads from the socket fail after [`TIMEOUT`].
 fn dial(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
@@ -185,6 +201,27 @@ fn a_message_that_was_sent_off_is_published_though_its_count_is_late() {
     scene.publish_successfully("next");
     assert_eq!(scene.received(), "late");
     assert_eq!(scene.received(), "next");
+}
+
+// The end of the first body restarted the wait for a head, and the connection was closed as idle
+// while its second request was answered.
+#[test]
+fn a_request_right_behind_a_body_that_no_path_wants_has_its_whole_time() {
+    // Less than the answer takes.
+    let mut scene = Scene::with_keep_alive(Duration::from_secs(1));
+    let release = scene.hold_up();
+    let unwanted = "DELETE /register/0 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n";
+    scene.client.write_all(unwanted.as_bytes()).unwrap();
+    assert!(scene.read_answer().starts_with("404 "));
+    let message = r#"{"topic": "t", "message": "late"}"#;
+    let length = message.len();
+    let head = format!("POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n");
+    let rest = format!("body.{head}\r\n{message}");
+    scene.client.write_all(rest.as_bytes()).unwrap();
+    // The count is not known while the subscriber's shard is held up.
+    assert_eq!(scene.read_answer(), "202 {\"queued\":null}\n");
+    drop(release);
+    assert_eq!(scene.received(), "late");
 }
 
 #[test]
@@ -234,6 +271,55 @@ fn a_list_without_a_permit_in_time_is_answered_item_by_item_and_never_published(
     assert_eq!(filled.blocking_recv(), Ok(0));
     scene.publish_successfully("after");
     assert_eq!(scene.received(), "after");
+}
+
+/// Bytes that are charged for the outcomes of a [`long_list`], and for the list itself.
+const OUTCOME_BYTES: u64 = 1_000 * 512;
+const LIST_BYTES: u64 = 1024 * 1024;
+
+/// Returns a list of 1,000 messages and 1 MiB. The first message is for `t`, the last one for `end`.
+fn long_list() -> String {
+    let item = |topic| format!(r#"{{"topic": "{topic}", "message": "x"}}"#);
+    let items = [item("t"), vec![item("u"); 998].join(","), item("end")].join(",");
+    let padding = " ".repeat(LIST_BYTES as usize - items.len() - 2);
+    format!("[{items}{padding}]")
+}
+
+#[test]
+fn a_list_that_waits_for_a_permit_is_charged_with_its_bytes_and_its_outcomes() {
+    let mut scene = Scene::new();
+    let budget = Arc::clone(scene.hub.budget());
+    let release = scene.hold_up();
+    let _filled = scene.fill();
+    let before = budget.held();
+    scene.send_post(&long_list());
+    eventually("both are charged", || {
+        budget.held() >= before + LIST_BYTES + OUTCOME_BYTES
+    });
+    drop(release);
+    assert!(scene.read_answer().starts_with("200 "));
+}
+
+#[test]
+fn a_list_that_is_published_and_not_counted_yet_is_charged_with_its_outcomes_alone() {
+    let mut scene = Scene::new();
+    let budget = Arc::clone(scene.hub.budget());
+    // Connections go to the shards in turn. The second one is on the shard that is not held up.
+    let (_first, mut second) = (dial(scene.address), dial(scene.address));
+    second
+        .write_all(handshake("/ws?topic=end").as_bytes())
+        .unwrap();
+    assert!(read_head(&mut second).starts_with("HTTP/1.1 101 "));
+    let release = scene.hold_up();
+    let before = budget.held();
+    scene.send_post(&long_list());
+    served::expect(&mut second, b"\x81\x01x");
+    eventually("the list is not charged any more", || {
+        budget.held() < before + LIST_BYTES
+    });
+    assert!(budget.held() >= before + OUTCOME_BYTES);
+    drop(release);
+    assert!(scene.read_answer().starts_with("200 "));
 }
 
 #[test]

@@ -332,7 +332,7 @@ fn a_body_that_is_not_a_json_object_is_refused() {
         r#"["1", null] => an object is expected"#,
         r#"["cats", "are awesome", 1] => an object is expected"#,
         &deep,
-        "\u{feff}{\"user_id\": 1} => an object is expected",
+        "\u{feff}{\"user_id\": 1} => a byte order mark (U+FEFF) stands before the JSON",
         "{ => EOF while parsing",
         "{\"user_id\": 1 => EOF while parsing",
         "{\"user_id\": 1,} => trailing comma",

@@ -13,13 +13,16 @@ use crate::{
 
 /// Returns a strategy that chooses one action of any kind, with random numbers and sizes.
 pub(crate) fn action() -> impl Strategy<Value = Action> {
-    prop_oneof![http(), topics(), plain(), compressed()]
+    prop_oneof![http(), lists(), topics(), plain(), compressed()]
 }
 
 /// Returns the range from which the number of an action's connections is chosen.
 fn connections() -> Range<usize> {
     1..30
 }
+
+/// Greatest number of items of a list.
+const ITEMS: usize = 1_000;
 
 fn http() -> impl Strategy<Value = Action> {
     let asked = prop_oneof![
@@ -56,6 +59,15 @@ fn http() -> impl Strategy<Value = Action> {
             }
         }),
     ]
+}
+
+fn lists() -> impl Strategy<Value = Action> {
+    let numbers = (connections(), 1..100usize, 0..=ITEMS);
+    numbers.prop_map(|(connections, lists, items)| Action::Lists {
+        connections,
+        lists,
+        items,
+    })
 }
 
 fn topics() -> impl Strategy<Value = Action> {

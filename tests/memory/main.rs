@@ -114,6 +114,17 @@ fn an_http_connection_is_charged_all_that_its_heads_bodies_and_responses_take() 
     }
 }
 
+/// Checks lists whose answers are together far larger than the tolerance of the comparison.
+#[test]
+fn the_answer_to_a_list_is_charged_until_it_is_read() {
+    let lists = Action::Lists {
+        connections: 20,
+        lists: 100,
+        items: 1_000,
+    };
+    assert_eq!(perform(slice::from_ref(&lists)), Ok(()));
+}
+
 /// Performs a script. After each action compares the allocated, the charged and the allowed bytes.
 fn perform(script: &[Action]) -> Result<(), String> {
     let server = Server::the_one();

@@ -1,9 +1,10 @@
 //! Performs a script, and adds up the bytes that the README allows the server to hold for the
-//! clients of the script. The actions are in `http`, `messages` (without compression), `compressed`
-//! and `relays`.
+//! clients of the script. The actions are in `http`, `lists`, `messages` (without compression),
+//! `compressed` and `relays`.
 
 mod compressed;
 mod http;
+mod lists;
 mod messages;
 mod relays;
 

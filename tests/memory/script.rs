@@ -31,6 +31,12 @@ pub(crate) enum Action {
         connections: usize,
         parts: Vec<String>,
     },
+    /// Lists of publications whose answers are not read. Each list has `items` items.
+    Lists {
+        connections: usize,
+        lists: usize,
+        items: usize,
+    },
     /// Registrations without a connection.
     Registrations {
         count: usize,
@@ -163,6 +169,11 @@ impl Action {
                 connections,
                 ref parts,
             } => performance.parts(connections, parts),
+            Self::Lists {
+                connections,
+                lists,
+                items,
+            } => performance.lists(connections, lists, items),
             Self::Registrations {
                 count,
                 topics,

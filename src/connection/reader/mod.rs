@@ -87,7 +87,8 @@ struct Turn<'a> {
 }
 
 impl Reader {
-    /// Makes a reader. It first publishes `publications`, which the protocol has made in `on_open`.
+    /// Makes a reader. It first publishes `publications`, which the protocol has made before the
+    /// first message.
     pub(super) fn new(
         handle: &HandleRef,
         protocol: &dyn Protocol,

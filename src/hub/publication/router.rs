@@ -91,6 +91,16 @@ impl Router {
         parts.map(|part| self.lock(part).records.len()).sum()
     }
 
+    /// Removes a shard that has panicked from all topics.
+    pub(in crate::hub) fn remove_shard(&self, shard: usize) {
+        for part in 0..self.parts.len() {
+            self.lock(part).records.retain(|_, record| {
+                record.interested.retain(|interest| interest.shard != shard);
+                !record.interested.is_empty()
+            });
+        }
+    }
+
     pub(in crate::hub) fn lock(&self, part: usize) -> MutexGuard<'_, Part> {
         let CacheLine(part) = &self.parts[part];
         // A poisoned lock is fine: no code that runs under it leaves a part half-changed.

@@ -63,6 +63,7 @@ impl Shard {
         let metrics = &self.shared.metrics[self.index];
         metrics.ended.shard_panicked.add(open);
         metrics.connections.set(0);
+        self.shared.router.remove_shard(self.index);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::server::response::Rejection;
 pub(in crate::server) enum ListForm {
     /// A JSON array.
     Array,
-    /// `application/x-ndjson`: JSON on lines. Blank lines are no items.
+    /// JSON on lines. Blank lines are no items.
     Lines,
 }
 
@@ -24,6 +24,8 @@ pub(in crate::server) struct Search {
     at: usize,
     /// Index of the first byte of the present item, if that has begun.
     start: Option<usize>,
+    /// Index behind the last byte so far that is no space.
+    end: usize,
     place: Place,
     found: Vec<Range<usize>>,
 }
@@ -31,6 +33,7 @@ pub(in crate::server) struct Search {
 /// The place of the next byte in an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
+    /// Before the array.
     Before,
     /// Within this number of brackets and braces, those of the array included.
     Nested(u32),
@@ -38,6 +41,7 @@ enum Place {
     String(u32),
     /// In a string, behind a backslash.
     Escaped(u32),
+    /// Behind the array.
     After,
 }
 
@@ -47,6 +51,7 @@ impl Search {
             form,
             at: 0,
             start: None,
+            end: 0,
             place: Place::Before,
             found: Vec::new(),
         }
@@ -63,6 +68,9 @@ impl Search {
                 ListForm::Lines => self.begin(byte),
             }
             self.at += 1;
+            if !is_space(byte) {
+                self.end = self.at;
+            }
         }
         Ok(self.at < list.len())
     }
@@ -131,7 +139,7 @@ impl Search {
         if self.found.len() == MAX_ITEMS {
             return Err(Rejection::TooManyItems { most: MAX_ITEMS });
         }
-        self.found.push(start..self.at);
+        self.found.push(start..self.end);
         Ok(())
     }
 
@@ -183,7 +191,7 @@ mod tests {
         found("[]", &[]);
         found(" [\n] ", &[]);
         found("[{}]", &["{}"]);
-        found("[ {} ,1,\"a\" ]", &["{} ", "1", "\"a\" "]);
+        found("[ {} ,1,\"a\" ]", &["{}", "1", "\"a\""]);
         found(r#"[{"a":[1,2]},[3,[4]]]"#, &[r#"{"a":[1,2]}"#, "[3,[4]]"]);
         found(r#"[{"a":"],\"},\\"},2]"#, &[r#"{"a":"],\"},\\"}"#, "2"]);
         // Only the item is bad.
@@ -221,7 +229,8 @@ mod tests {
         found("\n \r\n\t", &[]);
         found("{}", &["{}"]);
         found("{}\n", &["{}"]);
-        found("{}\r\n\r\n {\"a\":\r\n[]", &["{}\r", "{\"a\":\r", "[]"]);
+        found("{}\r\n\r\n {\"a\":\r\n[]", &["{}", "{\"a\":", "[]"]);
+        found("{} \t\r\n\n1  ", &["{}", "1"]);
     }
 
     #[test]

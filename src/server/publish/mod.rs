@@ -10,11 +10,7 @@ mod steps;
 use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
-use hyper::{
-    HeaderMap, Request, StatusCode,
-    body::Incoming,
-    header::{CONTENT_TYPE, HeaderValue},
-};
+use hyper::{HeaderMap, Request, StatusCode, body::Incoming, header::CONTENT_TYPE};
 use serde::Serialize;
 use tokio::{
     sync::oneshot,
@@ -32,6 +28,7 @@ use crate::{
     server::{
         body,
         body::{Form, parse_in_time},
+        encoding::elements,
         response,
         response::{Rejection, Response},
         turns,
@@ -67,17 +64,17 @@ pub(super) async fn publish(
 fn list_form(headers: &HeaderMap) -> ListForm {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let only = types.next().filter(|_| types.next().is_none());
-    if only.is_some_and(|only| essence(only).eq_ignore_ascii_case(NDJSON.as_bytes())) {
+    // Without its parameters (RFC 9110 §8.3.1).
+    let essence = only.and_then(|only| elements(only, b';').next());
+    let is_lines = |essence: &[u8]| {
+        let mut names = LINES.iter();
+        names.any(|name| essence.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    if essence.is_some_and(is_lines) {
         ListForm::Lines
     } else {
         ListForm::Array
     }
-}
-
-/// Returns a media type without its parameters (RFC 9110 §8.3.1).
-fn essence(media_type: &HeaderValue) -> &[u8] {
-    let parts = media_type.as_bytes().split(|&byte| byte == b';');
-    parts.into_iter().next().unwrap_or_default().trim_ascii()
 }
 
 /// Publishes the message that a JSON object asks for.
@@ -85,7 +82,8 @@ async fn publish_one(hub: &Hub, object: Bytes, held: Held) -> Result<Response, R
     let config = hub.config();
     let limit_bytes = config.limits.message_bytes;
     let parse = move |object: &[u8]| PublishRequest::parse(object, limit_bytes);
-    let request = parse_in_time(object, INLINE_BYTES, parse).await?;
+    let request = parse_in_time(object, INLINE_BYTES, parse).await;
+    let request = request.map_err(Rejection::or_lines)?;
     let (started, within) = (Instant::now(), config.timeouts.request);
     // While a shard has too much to deliver, the request waits for a permit, but not for ever. A
     // message that is rejected here was not published, and the client may try again.
@@ -124,12 +122,19 @@ async fn publish_list(
     drop(list);
     held.set(outcome_bytes);
     let answers = answers(outcomes, time_to_count(started, within)).await;
+    // `concat` makes a string without spare capacity, which would not be charged.
     let (media_type, answers) = match form {
-        ListForm::Array => ("application/json", format!("[{}]\n", answers.join(","))),
-        ListForm::Lines => (
-            NDJSON,
-            answers.into_iter().map(|line| line + "\n").collect(),
+        ListForm::Array => (
+            "application/json",
+            ["[", &answers.join(","), "]\n"].concat(),
         ),
+        ListForm::Lines => {
+            let lines: Vec<_> = answers
+                .iter()
+                .flat_map(|line| [line.as_str(), "\n"])
+                .collect();
+            (response::LINES, lines.concat())
+        }
     };
     Ok(response::content(media_type, answers.into()))
 }
@@ -178,8 +183,15 @@ async fn counted(mut queued: oneshot::Receiver<usize>, deadline: Instant) -> Opt
     timeout_at(deadline, queued).await.ok()?.ok()
 }
 
-/// The media type of a list of lines.
-const NDJSON: &str = "application/x-ndjson";
+/// The media types of a list of lines. None is registered, and other programs use all of them. The
+/// first one is that of an answer.
+const LINES: [&str; 5] = [
+    response::LINES,
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonlines",
+    "application/jsonlines",
+];
 
 /// Size of the largest list. Arbitrary: it is held as a whole, and 1,000 messages of 1 KiB fit.
 const LIST_BYTES: usize = 1024 * 1024;
@@ -196,6 +208,8 @@ const ANSWERS_PER_TURN: usize = 256;
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -207,6 +221,10 @@ mod tests {
         for one in [
             "application/x-ndjson",
             "Application/X-NDJSON",
+            "application/ndjson",
+            "application/jsonl",
+            "application/x-jsonlines; charset=utf-8",
+            "application/jsonlines",
             "application/x-ndjson; charset=utf-8",
             " application/x-ndjson ;x",
         ] {

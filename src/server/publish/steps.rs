@@ -1,7 +1,7 @@
 //! The publication of a list, in steps. Each step parses, encodes and publishes some of the items,
 //! and between two steps the shard's other connections have their turns.
 
-use std::{ops::Range, time};
+use std::{ops::Range, time, vec};
 
 use bytes::Bytes;
 use tokio::{
@@ -15,7 +15,12 @@ use crate::{
         bounds::allowance::{Allowance, STEP_NANOSECONDS},
         shard::Shard,
     },
-    server::{body::parse_in_time, publish::request::PublishRequest, response::Rejection, turns},
+    server::{
+        body::{parse_in_time, parsed_bytes},
+        publish::request::PublishRequest,
+        response::Rejection,
+        turns,
+    },
     topic::list::Topics,
     user::UserId,
 };
@@ -40,6 +45,16 @@ pub(super) enum Outcome {
     Refused(String),
 }
 
+/// The progress of a list's publication.
+#[derive(Debug)]
+struct Progress {
+    /// The items that are still to be published.
+    items: vec::IntoIter<Range<usize>>,
+    outcomes: Vec<Outcome>,
+    /// False as soon as a permit has not come in time.
+    may_publish: bool,
+}
+
 /// A message that is ready to be published.
 #[derive(Debug)]
 struct Ready {
@@ -53,31 +68,41 @@ impl Publisher<'_> {
     /// outcome of each. If a permit does not come in time, nothing more is published: a client that
     /// sends the rest again keeps the order.
     pub(super) async fn publish(&self, list: &Bytes, items: Vec<Range<usize>>) -> Vec<Outcome> {
-        let mut outcomes = Vec::with_capacity(items.len());
-        let mut items = items.into_iter();
-        let mut may_publish = true;
-        while items.len() > 0 {
-            let step = self.parse_some(list, &mut items).await;
-            let messages = step
-                .iter()
-                .flatten()
-                .map(|ready| ready.message.held_bytes());
-            let permit = self
-                .hub
-                .acquire_permit(self.held_bytes + messages.sum::<usize>());
-            let permit = timeout_at(self.deadline, permit).await;
-            may_publish &= permit.is_ok();
-            outcomes.extend(step.into_iter().map(|parsed| match parsed {
-                Ok(ready) if may_publish => self.publish_now(ready),
-                Ok(_) => Outcome::Refused(Rejection::too_much().to_string()),
-                Err(error) => Outcome::Refused(error),
-            }));
-            drop(permit);
-            if items.len() > 0 {
+        let mut progress = Progress {
+            outcomes: Vec::with_capacity(items.len()),
+            items: items.into_iter(),
+            may_publish: true,
+        };
+        while progress.items.len() > 0 {
+            self.publish_some(list, &mut progress).await;
+            if progress.items.len() > 0 {
                 turns::next_turn().await;
             }
         }
-        outcomes
+        progress.outcomes
+    }
+
+    /// Parses the next items, until the step is over, and publishes them when a permit has come.
+    async fn publish_some(&self, list: &Bytes, progress: &mut Progress) {
+        let step = self.parse_some(list, &mut progress.items).await;
+        let messages = step
+            .iter()
+            .flatten()
+            .map(|ready| ready.message.held_bytes());
+        let permit = self
+            .hub
+            .acquire_permit(self.held_bytes + messages.sum::<usize>());
+        let permit = timeout_at(self.deadline, permit).await;
+        // Not even if there is room again for a later item.
+        progress.may_publish &= permit.is_ok();
+        let may_publish = progress.may_publish;
+        let outcomes = step.into_iter().map(|parsed| match parsed {
+            Ok(ready) if may_publish => self.publish_now(ready),
+            Ok(_) => Outcome::Refused(Rejection::too_much().to_string()),
+            Err(error) => Outcome::Refused(error),
+        });
+        progress.outcomes.extend(outcomes);
+        drop(permit);
     }
 
     /// Parses and encodes the next items, until the step is over.
@@ -87,18 +112,32 @@ impl Publisher<'_> {
         items: &mut impl Iterator<Item = Range<usize>>,
     ) -> Vec<Result<Ready, String>> {
         let mut allowance = Allowance::since(time::Instant::now(), STEP);
-        let limit_bytes = self.hub.config().limits.message_bytes;
-        let parse = move |item: &[u8]| PublishRequest::parse(item, limit_bytes);
         let mut step = Vec::new();
         while !allowance.is_spent()
             && let Some(item) = items.next()
         {
-            let request = parse_in_time(list.slice(item), INLINE_BYTES, parse).await;
+            let request = self.parse(list.slice(item)).await;
             let ready = request.map(|request| self.encode(request, &mut allowance));
             step.push(ready.map_err(|rejection| shortened(&rejection.to_string())));
             allowance.charge_elapsed();
         }
         step
+    }
+
+    /// Parses an item, unless it is larger than it could be by itself. While another thread parses
+    /// it, the memory is charged that is made of it.
+    async fn parse(&self, item: Bytes) -> Result<PublishRequest, Rejection> {
+        let limits = &self.hub.config().limits;
+        let (body_bytes, limit_bytes) = (limits.body_bytes(), limits.message_bytes);
+        if item.len() > body_bytes {
+            return Err(Rejection::ItemTooLarge {
+                limit_bytes: body_bytes,
+            });
+        }
+        let is_large = item.len() > INLINE_BYTES;
+        let _held = is_large.then(|| self.shard.ledger().hold(parsed_bytes(item.len())));
+        let parse = move |item: &[u8]| PublishRequest::parse(item, limit_bytes);
+        parse_in_time(item, INLINE_BYTES, parse).await
     }
 
     /// Encodes a message, and charges the step for its publication and its delivery.
@@ -160,7 +199,12 @@ const ERROR_BYTES: usize = 200;
 
 #[cfg(test)]
 mod tests {
-    use std::{future::poll_fn, pin::pin, rc::Rc};
+    use std::{
+        future::{Future, poll_fn},
+        pin::pin,
+        rc::Rc,
+        task::Poll,
+    };
 
     use tokio::task::spawn_local;
 
@@ -169,14 +213,35 @@ mod tests {
         config::HubConfig, hub::handle::Handle, protocol::json::error_line, topic::TopicName,
     };
 
-    /// Publishes a list of `count` messages to a topic with `subscribers`. Returns the number of
-    /// turns that it takes.
-    async fn turns_of(subscribers: usize, count: usize) -> usize {
+    /// Starts a hub with one shard.
+    fn hub() -> Hub {
         let config = HubConfig {
             shards: 1.try_into().unwrap(),
             ..HubConfig::default()
         };
-        let hub = Hub::start(&config).unwrap();
+        Hub::start(&config).unwrap()
+    }
+
+    /// Runs `test` on the shard of a hub. Returns its result.
+    async fn on_shard<T: Send + 'static, F: Future<Output = T> + 'static>(
+        test: impl FnOnce(Hub, Rc<Shard>) -> F + Send + 'static,
+    ) -> T {
+        let hub = hub();
+        let (done, result) = oneshot::channel();
+        let here = hub.clone();
+        hub.run_on(0, move |shard| {
+            let test = Box::pin(test(here, Rc::clone(shard)));
+            spawn_local(async move {
+                let _ = done.send(test.await);
+            });
+        });
+        result.await.unwrap()
+    }
+
+    /// Publishes a list of `count` messages to a topic with `subscribers`. Returns the number of
+    /// turns that it takes.
+    async fn turns_of(subscribers: usize, count: usize) -> usize {
+        let hub = hub();
         let (done, result) = oneshot::channel();
         let publishing = hub.clone();
         hub.run_on(0, move |shard| {
@@ -226,6 +291,76 @@ mod tests {
         // 30 us of deliveries for each message.
         let turns = turns_of(1_000, 100).await;
         assert!(turns >= 10, "{turns}");
+    }
+
+    /// Returns an item that another thread parses.
+    fn large_item() -> String {
+        let message = "x".repeat(INLINE_BYTES);
+        format!(r#"{{"topic":"t","message":"{message}"}}"#)
+    }
+
+    // If there was room again, the last items were published without those before them.
+    #[tokio::test]
+    async fn behind_an_item_without_a_permit_nothing_is_published_though_there_is_room_again() {
+        let outcomes = on_shard(async |hub: Hub, shard: Rc<Shard>| {
+            let publisher = Publisher {
+                hub: &hub,
+                shard: &shard,
+                held_bytes: 0,
+                // Only a permit that is there at once comes in time.
+                deadline: Instant::now(),
+            };
+            let mut progress = Progress {
+                items: Vec::new().into_iter(),
+                outcomes: Vec::new(),
+                may_publish: true,
+            };
+            let item = Bytes::from(large_item());
+            for is_full in [false, true, false] {
+                let budget = hub.budget();
+                let bytes = if is_full { budget.limit() } else { 0 };
+                let _charge = budget.charge(bytes.try_into().unwrap());
+                progress.items = vec![0..item.len()].into_iter();
+                publisher.publish_some(&item, &mut progress).await;
+            }
+            progress.outcomes
+        })
+        .await;
+        let [
+            Outcome::Published(_),
+            Outcome::Refused(second),
+            Outcome::Refused(third),
+        ] = &outcomes[..]
+        else {
+            panic!("{outcomes:?}");
+        };
+        let error = Rejection::too_much().to_string();
+        assert_eq!((second, third), (&error, &error));
+    }
+
+    #[tokio::test]
+    async fn an_item_is_charged_with_what_is_made_of_it_while_another_thread_parses_it() {
+        // Bytes that the ledger may leave unreported.
+        const UNREPORTED: u64 = 16 * 1024;
+        let (expected, during, before, after) = on_shard(async |hub: Hub, shard: Rc<Shard>| {
+            let publisher = Publisher {
+                hub: &hub,
+                shard: &shard,
+                held_bytes: 0,
+                deadline: Instant::now(),
+            };
+            let item = Bytes::from(large_item() + &" ".repeat(64 * 1024));
+            let (parsed, before) = (parsed_bytes(item.len()), hub.budget().held());
+            let mut parsing = pin!(publisher.parse(item));
+            let is_parsed = poll_fn(|cx| Poll::Ready(parsing.as_mut().poll(cx).is_ready())).await;
+            assert!(!is_parsed, "it is on its way to the other thread");
+            let during = hub.budget().held();
+            parsing.await.unwrap();
+            (before + parsed as u64, during, before, hub.budget().held())
+        })
+        .await;
+        assert!(during + UNREPORTED >= expected, "{during} {expected}");
+        assert!(after <= before + UNREPORTED, "{before} {after}");
     }
 
     #[test]

@@ -33,6 +33,7 @@ fn check_a_panic(shards: usize, shard: usize, work: fn(&Rc<Shard>)) {
     }
     // The server has ended without being told to.
     assert!(matches!(server.ended(), Err(Error::ShardPanicked)));
+    assert_eq!(server.hub.metrics().topics, 0);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::{
     server::{
         Server,
         site::Site,
-        tests::{TIMEOUT, dial, read_head},
+        tests::{TIMEOUT, dial, handshake, read_head},
     },
     topic::TopicName,
 };
@@ -108,12 +108,7 @@ impl Served {
     /// Opens a WebSocket connection to this path.
     pub(super) fn upgrade(&self, path: &str) -> TcpStream {
         let mut stream = dial(self.address);
-        let handshake = format!(
-            "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
-             Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-             Sec-WebSocket-Version: 13\r\n\r\n"
-        );
-        stream.write_all(handshake.as_bytes()).unwrap();
+        stream.write_all(handshake(path).as_bytes()).unwrap();
         let head = read_head(&mut stream);
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         stream

@@ -3,12 +3,20 @@
 
 use std::{
     io::{Read as _, Write as _},
+    net::Shutdown,
+    slice,
     time::Duration,
 };
 
-use crate::server::tests::{
-    dial, read_head,
-    served::{Served, eventually, expect, expect_end},
+use socket2::SockRef;
+
+use crate::{
+    message::Message,
+    server::tests::{
+        dial, read_head,
+        served::{Served, eventually, expect, expect_end},
+    },
+    topic::TopicName,
 };
 
 #[test]
@@ -113,6 +121,40 @@ fn while_memory_is_short_a_client_that_does_not_complete_a_head_is_given_up() {
     // The WebSocket connection stays open: it sends the text "hi" and gets it back.
     echo.write_all(b"\x81\x82\0\0\0\0hi").unwrap();
     expect(&mut echo, b"\x81\x02hi");
+}
+
+// What waited for it was held until the time for the closing handshake was over.
+#[test]
+fn while_memory_is_short_a_peer_that_has_gone_and_reads_nothing_is_dropped() {
+    let server = Served::with(1, |config| {
+        config.hub.timeouts.close = Duration::from_secs(60);
+        config.hub.timeouts.blocked = Duration::from_millis(100);
+        // So an outbox may hold 16 MiB.
+        config.hub.limits.message_bytes = 4 * 1024 * 1024;
+    });
+    let client = server.upgrade("/ws?topic=t");
+    let topic = TopicName::new("t").unwrap();
+    // The kernel takes little of this for the client.
+    SockRef::from(&client).set_recv_buffer_size(4096).unwrap();
+    for _ in 0..40 {
+        let message = server.hub.encode(Message::binary(&[0; 100_000]));
+        drop(
+            server
+                .hub
+                .publish_now(slice::from_ref(&topic), message, None),
+        );
+    }
+    client.shutdown(Shutdown::Write).unwrap();
+    eventually("the client has gone", || {
+        server.hub.metrics().ended.lost == 1
+    });
+    let budget = server.hub.budget();
+    let before = budget.held();
+    assert!(before > 1_000_000, "{before}");
+    let _charge = budget.charge((budget.limit() / 16 * 12).try_into().unwrap());
+    eventually("the connection is dropped", || {
+        server.hub.metrics().connections == 0
+    });
 }
 
 // The server once gave up all unfinished messages, because memory was still short while it was

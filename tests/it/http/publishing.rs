@@ -48,6 +48,37 @@ fn a_message_is_published_as_text_or_as_bytes() {
 }
 
 #[test]
+fn a_published_message_of_the_limit_passes_and_one_byte_more_does_not() {
+    let server = TestServer::with(|config| config.hub.limits.message_bytes = 16);
+    let mut client = server.connect("/ws?topic=t");
+    let publish = |message: &str| {
+        let body = format!(r#"{{"topic": "t", "message": "{message}"}}"#);
+        server.http("POST", "/publish", "", &body)
+    };
+    // The limit is for bytes of the text: not for characters, and not for bytes of JSON.
+    for message in [
+        "0123456789abcdef",
+        "éééééééé",
+        r"\u001b\u0000\n0123456789abc",
+    ] {
+        assert_eq!(publish(message).body, "{\"queued\":1}\n", "{message}");
+    }
+    client.receives(text("0123456789abcdef"));
+    client.receives(text("éééééééé"));
+    client.receives(text("\x1B\0\n0123456789abc"));
+    for message in [
+        "0123456789abcdef0",
+        "ééééééééa",
+        r"\u001b\u0000\n0123456789abcd",
+    ] {
+        assert_eq!(publish(message).status, 413, "{message}");
+    }
+    assert_eq!(publish("").body, "{\"queued\":1}\n");
+    client.receives(text(""));
+    client.close();
+}
+
+#[test]
 fn a_binary_message_of_the_limit_passes_and_one_byte_more_does_not() {
     let server = TestServer::with(|config| config.hub.limits.message_bytes = 3);
     let mut client = server.connect("/ws?topic=t");
@@ -147,6 +178,29 @@ fn each_item_of_an_array_is_answered_at_its_place_and_a_bad_one_spoils_no_other(
 }
 
 #[test]
+fn the_error_of_lines_without_their_type_and_of_a_byte_order_mark_says_so() {
+    let server = TestServer::start();
+    let error = |body: &str| {
+        let answer = server.http("POST", "/publish", "", body);
+        assert_eq!(answer.status, 400, "{body}");
+        error_of(&answer)
+    };
+    let lines = [message("t", "1"), message("t", "2")].join("\n");
+    assert_eq!(
+        error(&lines),
+        "trailing characters at line 2 column 1; lines need Content-Type: application/x-ndjson"
+    );
+    let mark = "a byte order mark (U+FEFF) stands before the JSON";
+    assert_eq!(error(&format!("\u{FEFF}{}", message("t", "1"))), mark);
+    assert_eq!(error(&format!("\u{FEFF}[{}]", message("t", "1"))), mark);
+    let answers = post_lines(&server, &format!("\u{FEFF}{lines}"));
+    assert_eq!(
+        answers,
+        format!("{{\"error\":\"{mark}\"}}\n{{\"queued\":0}}\n")
+    );
+}
+
+#[test]
 fn an_empty_list_is_answered_by_an_empty_list() {
     let server = TestServer::start();
     assert_eq!(server.post("/publish", " [ ] "), "[]\n");
@@ -184,6 +238,72 @@ fn lines_are_answered_by_lines_whatever_their_ends_are() {
     );
     client.receives(text("end"));
     client.close();
+}
+
+// A compressed list of lines was divided at the line feeds among its bytes, and answered 200 with
+// an error for each.
+#[test]
+fn a_body_that_is_not_plain_utf8_is_refused_as_a_whole() {
+    let server = TestServer::start();
+    let gzip = "Content-Encoding: gzip\r\n";
+    for (path, headers, error) in [
+        (
+            "/publish",
+            gzip,
+            "Content-Encoding: only identity is understood",
+        ),
+        (
+            "/register",
+            gzip,
+            "Content-Encoding: only identity is understood",
+        ),
+        (
+            "/publish",
+            "Content-Type: application/json; charset=utf-16\r\n",
+            "Content-Type: only charset=utf-8 is understood",
+        ),
+    ] {
+        for lines in ["", LINES] {
+            let body = "\u{1F}\u{8B}\u{8}\n\n";
+            let answer = server.http("POST", path, &[lines, headers].concat(), body);
+            assert_eq!(answer.status, 415, "{path} {headers}");
+            assert_eq!(error_of(&answer), error);
+            let is_coding = headers == gzip;
+            let accepted = answer.header("accept-encoding");
+            assert_eq!(accepted, is_coding.then_some("identity"));
+        }
+    }
+    let plain = "Content-Encoding: identity\r\nContent-Type: text/plain; charset=utf-8\r\n";
+    let answer = server.http("POST", "/publish", plain, &message("t", "x"));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    // No body is wanted here.
+    let answer = server.http("GET", "/health", gzip, "x");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+// It was answered 413 by itself, and accepted in a list.
+#[test]
+fn an_item_has_the_size_of_a_single_body() {
+    let server = TestServer::with(|config| config.hub.limits.message_bytes = 16);
+    // 16 KiB more than six times the largest message.
+    let most = 6 * 16 + 16 * 1024;
+    let padded = |bytes: usize| {
+        let item = message("t", "x");
+        let (start, end) = item.split_at(1);
+        format!("{start}{}{end}", " ".repeat(bytes - item.len()))
+    };
+    let (largest, too_large) = (padded(most), padded(most + 1));
+    assert_eq!(server.post("/publish", &largest), "{\"queued\":0}\n");
+    assert_eq!(server.http("POST", "/publish", "", &too_large).status, 413);
+    let error = format!("{{\"error\":\"the item is over {most} bytes\"}}");
+    assert_eq!(
+        server.post("/publish", &format!("[{too_large},{largest}]")),
+        format!("[{error},{{\"queued\":0}}]\n")
+    );
+    assert_eq!(
+        post_lines(&server, &format!("{largest}\n{too_large}\n")),
+        format!("{{\"queued\":0}}\n{error}\n")
+    );
 }
 
 #[test]

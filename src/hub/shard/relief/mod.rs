@@ -8,6 +8,9 @@
 //! A peer is not ended before it is behind for as long as a slow consumer may be blocked
 //! (`Timeouts::blocked`): a healthy client may pause for so long, and publishers wait meanwhile.
 //!
+//! A peer that has gone, but does not read what still waits for it, is behind as well: its outbox is
+//! emptied. A peer that the server has ended keeps its outbox, because it may still read the Close.
+//!
 //! The outbox of an ended peer is emptied at once. A message that the peer was sending is freed
 //! later, in the next turn of the peer's task. Until then its bytes count as freed already:
 //! otherwise more and more peers would be ended for bytes that the first one is about to free. Each
@@ -26,6 +29,7 @@ use crate::{
             allowance::{Allowance, END},
             ledger::Moment,
         },
+        ids::PeerKey,
         peer::{Peer, Unfinished},
         shard::state::State,
     },
@@ -34,10 +38,15 @@ use crate::{
 
 impl Peer {
     /// Returns the time by which the peer is behind in reading or in sending, whichever is longer,
-    /// and the reason to end it for that. `None` if the peer has ended already.
+    /// and the reason to end it for that. `None` if the peer has ended already and nothing waits
+    /// for it but, perhaps, a Close with which the server says why.
     fn behind(&self, now: Moment) -> Option<(Duration, Disconnect)> {
-        if self.ended.is_some() {
-            return None;
+        if let Some(reason) = self.ended {
+            let oldest = self
+                .outbox
+                .oldest()
+                .filter(|_| reason.close_code().is_none())?;
+            return Some((now.since(oldest), Disconnect::SlowConsumer));
         }
         let behind = |since: Option<Moment>| since.map_or(Duration::ZERO, |since| now.since(since));
         // A peer that the hub does not read can't finish its message.
@@ -87,13 +96,27 @@ impl State {
             // The peer may have caught up since the search.
             let behind = self.peers.get(key).and_then(|peer| peer.behind(now));
             if let Some((_, reason)) = behind.filter(|(behind, _)| *behind >= least) {
-                self.end_for_memory(key, reason, shortage(reason));
-                self.relief.ended_amid_message.push(key);
+                self.drop_behind(key, reason);
                 self.count_end(reason);
                 self.ledger.report();
                 self.update_report();
             }
             allowance.spend(END);
+        }
+    }
+
+    /// Ends a peer that is behind. If it has ended already, empties its outbox and wakes its task,
+    /// which then closes the connection.
+    fn drop_behind(&mut self, key: PeerKey, reason: Disconnect) {
+        match self.peers.get_mut(key) {
+            Some(peer) if peer.ended.is_some() => {
+                peer.outbox.abandon();
+                peer.wake();
+            }
+            _ => {
+                self.end_for_memory(key, reason, shortage(reason));
+                self.relief.ended_amid_message.push(key);
+            }
         }
     }
 

@@ -184,6 +184,39 @@ fn a_peer_that_pauses_for_less_than_a_second_is_not_ended() {
     assert_eq!(shard.ended(key), Some(Disconnect::SlowConsumer));
 }
 
+// Its outbox was held until the time for the closing handshake was over.
+#[test]
+fn a_peer_that_has_gone_and_reads_nothing_frees_its_outbox() {
+    for reason in [Disconnect::Lost, Disconnect::ByPeer] {
+        let mut shard = TestShard::new();
+        let (gone, reader) = (shard.peer(), shard.peer());
+        shard.push_message(&[gone], 10);
+        shard.state.end(gone, reason);
+        shard.set_clock(500);
+        shard.push_message(&[reader], 5);
+        let waits = |shard: &TestShard| !shard.state.peers.get(gone).unwrap().outbox.is_empty();
+        shard.set_clock(999);
+        shard.relieve();
+        assert!(waits(&shard), "it may pause for a second");
+        shard.set_clock(1100);
+        shard.relieve();
+        assert!(!waits(&shard), "{reason}");
+        assert_eq!(shard.ended(gone), Some(reason));
+        assert_eq!(shard.ended(reader), None);
+    }
+}
+
+#[test]
+fn a_peer_that_the_server_has_ended_keeps_the_close_that_says_why() {
+    let mut shard = TestShard::new();
+    let key = shard.peer();
+    shard.push_message(&[key], 13);
+    shard.state.end(key, Disconnect::TakenOver);
+    shard.set_clock(3000);
+    shard.relieve();
+    assert!(!shard.state.peers.get(key).unwrap().outbox.is_empty());
+}
+
 #[test]
 fn an_unfinished_message_is_behind_from_its_first_byte() {
     let mut shard = TestShard::new();
