@@ -256,6 +256,7 @@ mod tests {
         assert_eq!(budget.held(), 0);
     }
 
+    #[tokio::test]
     async fn an_empty_line_begins_no_head() {
         let signals = Arc::new(Signals::default());
         let mut stream = HttpStream::new(

@@ -14,7 +14,7 @@ use crate::{
         bounds::ledger::Held,
         handle::HandleRef,
         measured::in_socket,
-        peer::Unfinished,
+        peer::unfinished::Unfinished,
         shard::receive::{Receive, Taken},
     },
     wire::frame::Kind,

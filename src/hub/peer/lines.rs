@@ -1,6 +1,6 @@
-//! The lines of the log about the begin and the end of a connection.
+//! The lines of the log about the begin and the end of a connection, and the address of its client.
 
-use std::time::Instant;
+use std::{net::SocketAddr, time::Instant};
 
 use tracing::debug;
 
@@ -11,12 +11,28 @@ use crate::{
         peer::{
             Peer,
             connection_log::{ShownTopics, TARGET},
+            socket::Socket,
         },
     },
     topic::TopicName,
 };
 
 impl Peer {
+    /// Returns the address of the client, if it is known.
+    pub(in crate::hub) fn address(&self) -> Option<SocketAddr> {
+        let logged = || self.log.as_ref().and_then(|log| log.address());
+        let address = self.socket.as_ref().and_then(Socket::peer_addr);
+        address.or_else(logged)
+    }
+
+    /// Adds the published messages in the outbox to those that were dropped, for the log: they will
+    /// not be written.
+    pub(in crate::hub) fn log_undelivered(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.dropped += u64::from(self.outbox.content().messages);
+        }
+    }
+
     /// Logs the begin of the connection, if the connection has a log. `topics` are those that it
     /// follows.
     pub(in crate::hub) fn log_begin(&mut self, id: ConnectionId, topics: &ShownTopics) {

@@ -3,8 +3,9 @@
 //! `write` writes the outbox to the socket, and `writing` has the state of this writing.
 //! [`replies`] gathers the replies of a turn, and [`recipients`] decides which peers a message is
 //! queued to. [`heartbeat`] decides when a silent peer is pinged, and when it is ended.
-//! [`connection_log`] has the facts about a connection that `lines` logs at its end. `final_close` writes a
-//! Close to the peers of a shard that has panicked.
+//! [`unfinished`] has the message that a peer is sending. [`connection_log`] has the facts about a
+//! connection that `lines` logs. `final_close` writes a Close to the peers of a shard that has
+//! panicked.
 
 pub(in crate::hub) mod connection_log;
 mod final_close;
@@ -14,12 +15,11 @@ pub(in crate::hub) mod outbox;
 pub(in crate::hub) mod recipients;
 pub(in crate::hub) mod replies;
 pub(in crate::hub) mod socket;
+pub(in crate::hub) mod unfinished;
 pub(in crate::hub) mod write;
 mod writing;
 
 use std::{
-    net::SocketAddr,
-    num::NonZeroU32,
     rc::Rc,
     task::Waker,
     time::{Duration, Instant},
@@ -30,14 +30,11 @@ use bytes::Bytes;
 use crate::{
     disconnect::Disconnect,
     hub::{
-        bounds::{
-            allowance::Allowance,
-            ledger::{Ledger, Moment},
-        },
+        bounds::{allowance::Allowance, ledger::Ledger},
         ids::{PeerKey, SubscriptionKey},
         peer::{
             connection_log::ConnectionLog, heartbeat::Heartbeat, outbox::Outbox, socket::Socket,
-            writing::Writing,
+            unfinished::Unfinished, writing::Writing,
         },
         publication::{
             compression::{Compression, CompressionContext, Compressors},
@@ -73,36 +70,6 @@ pub(super) struct Peer {
     /// `None` unless the end of the connection is to be logged.
     pub(super) log: Option<Box<ConnectionLog>>,
     writing: Writing,
-}
-
-/// A message that the peer has begun to send and not ended.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Unfinished {
-    /// The moment at which the peer began the message.
-    pub(super) since: Moment,
-    /// Bytes held for the message so far, plus one. As this is never zero, an `Option<Unfinished>`
-    /// takes no more memory than an `Unfinished`.
-    held: NonZeroU32,
-}
-
-impl Unfinished {
-    pub(super) fn new(since: Moment, held_bytes: usize) -> Self {
-        let held = NonZeroU32::MIN;
-        let mut unfinished = Self { since, held };
-        unfinished.set_held(held_bytes);
-        unfinished
-    }
-
-    /// Returns how many bytes are held for the message so far.
-    pub(super) fn held_bytes(self) -> usize {
-        self.held.get() as usize - 1
-    }
-
-    pub(super) fn set_held(&mut self, bytes: usize) {
-        // A message has at most 64 MiB.
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.held = NonZeroU32::MIN.saturating_add(bytes);
-    }
 }
 
 /// Messages that are offered to one peer after another, and the state that offering them needs.
@@ -159,13 +126,6 @@ impl Peer {
             log: None,
             writing: Writing::default(),
         }
-    }
-
-    /// Returns the address of the client, if it is known.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        let logged = || self.log.as_ref().and_then(|log| log.address());
-        let address = self.socket.as_ref().and_then(Socket::peer_addr);
-        address.or_else(logged)
     }
 
     /// Returns how many bytes of memory the connection holds when no message is under way.
@@ -254,14 +214,6 @@ impl Peer {
     /// Marks the peer as one that the caller has taken out of the ring.
     pub(super) fn leave_ring(&mut self) {
         self.writing.is_in_ring = false;
-    }
-
-    /// Adds the published messages in the outbox to those that were dropped, for the log: they will
-    /// not be written.
-    pub(super) fn log_undelivered(&mut self) {
-        if let Some(log) = &mut self.log {
-            log.dropped += u64::from(self.outbox.content().messages);
-        }
     }
 
     pub(super) fn wake(&self) {

@@ -30,7 +30,7 @@ use crate::{
             ledger::Moment,
         },
         ids::PeerKey,
-        peer::{Peer, Unfinished},
+        peer::{Peer, unfinished::Unfinished},
         shard::state::State,
     },
     metrics::incidents::Incident,
