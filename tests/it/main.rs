@@ -1,4 +1,4 @@
-//! The server's behaviour, over real sockets on loopback.
+//! The server's behaviour, over real sockets on loopback, and the rules of its source and its tests.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod chat;
@@ -22,5 +22,6 @@ mod soak;
 mod sources;
 mod stress;
 mod subscription;
+mod tools;
 mod tungstenite;
 mod writes;

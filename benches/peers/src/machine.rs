@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs, process::Command};
 
 use anyhow::Context as _;
 
-use crate::{paths::Paths, peers::Peer};
+use crate::{commit, paths::Paths, peers::Peer};
 
 /// Facts about the machine for the head of the report.
 #[derive(Debug)]
@@ -27,22 +27,11 @@ impl Machine {
         let cores = names.count().max(1);
         let load = fs::read_to_string("/proc/loadavg")?;
         let load: f64 = load.split(' ').next().unwrap_or_default().parse()?;
-        let root = paths.root().to_string_lossy();
         Ok(Self {
             processor: name.map_or("unknown", |(_, name)| name).to_owned(),
             cores,
             kernel: output_of("uname", &["-sr"]),
-            commit: output_of(
-                "git",
-                &[
-                    "-C",
-                    &root,
-                    "describe",
-                    "--always",
-                    "--dirty",
-                    "--exclude=*",
-                ],
-            ),
+            commit: commit::describe(paths.root()),
             date: output_of("date", &["-u", "+%F"]),
             load: load / cores as f64,
             versions: versions(paths),
@@ -60,7 +49,7 @@ impl Machine {
             ..
         } = self;
         let mut text =
-            format!("- {date}, commit `{commit}`\n- {processor}, {cores} cores, {kernel}\n");
+            format!("- {date}, commit {commit}\n- {processor}, {cores} cores, {kernel}\n");
         if self.load > BUSY {
             let load = self.load;
             let _ = writeln!(

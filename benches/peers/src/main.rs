@@ -15,6 +15,7 @@
 
 mod calls;
 mod cells;
+mod commit;
 mod cores;
 mod load;
 mod machine;
@@ -42,7 +43,7 @@ use crate::{machine::Machine, paths::Paths, results::Results, rounds::Plan};
 /// Compare framecast with its peers
 #[derive(Debug, Parser)]
 struct Args {
-    /// Check in a minute that everything works: one short round, whose figures mean nothing
+    /// Check in about a minute that everything works: one short round, which judges no target
     #[arg(long)]
     quick: bool,
 
@@ -66,7 +67,7 @@ fn main() -> anyhow::Result<()> {
     let out = args.out.unwrap_or_else(|| paths.out(plan.is_complete()));
     fs::create_dir_all(&out).context("making the folder for the results")?;
     write(&out, &machine, &plan, &results)?;
-    print!("{}", report::summary(&results));
+    print!("{}", report::summary(&plan, &results));
     println!("\nwritten to {}", out.display());
     Ok(())
 }

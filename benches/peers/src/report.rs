@@ -53,7 +53,7 @@ pub fn document(machine: &Machine, plan: &Plan, results: &Results) -> String {
     }
     text.push_str(METHOD);
     text.push_str("\n## Targets\n\n");
-    text.push_str(&targets(results));
+    text.push_str(&targets(plan, results));
     text.push_str("\n## CPU time per message\n\n");
     text.push_str(COSTS);
     for cells in [ECHOES, FANOUTS, STALLS, OTHERS] {
@@ -76,9 +76,17 @@ pub fn document(machine: &Machine, plan: &Plan, results: &Results) -> String {
 }
 
 /// Returns the summary that is printed: for each goal whether it is met, and the remarks, which
-/// say why something could not be measured.
-pub fn summary(results: &Results) -> String {
-    let mut text = targets(results);
+/// say why something could not be measured. With `--quick` there is no table of goals: figures that
+/// mean nothing meet none and miss none.
+pub fn summary(plan: &Plan, results: &Results) -> String {
+    let mut text = if plan.is_quick {
+        let runs = results.count();
+        format!(
+            "--quick: {runs} short runs have worked. Their figures mean nothing, and no target is judged.\n"
+        )
+    } else {
+        targets(plan, results)
+    };
     for remark in &results.remarks {
         let _ = writeln!(text, "{remark}");
     }
@@ -106,12 +114,13 @@ const OTHERS: &[&Cell] = &[&cells::HANDSHAKE];
 const STALLS: &[&Cell] = &[&cells::STALL];
 
 /// Returns a table of the targets, with a row for each target.
-fn targets(results: &Results) -> String {
+fn targets(plan: &Plan, results: &Results) -> String {
     let mut table = Table::new(["#", "condition", "must", "aim", "measured", "met"]);
     for target in targets::ALL {
         let value = target.value(results);
         let met = match value {
             None => "not measured",
+            Some(_) if plan.is_quick => "not judged",
             Some(value) if !target.is_met(value) => "**no**",
             Some(value) if !target.is_aim_reached(value) => "yes",
             Some(_) => "yes, and the aim",
@@ -244,5 +253,19 @@ impl Table {
 
     fn text(&self) -> String {
         self.0.join("\n") + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quick_comparison_judges_no_target() {
+        let quick = summary(&Plan::new(true, String::new()), &Results::default());
+        assert!(quick.contains("no target is judged"), "{quick}");
+        assert!(!quick.contains('|'), "{quick}");
+        let whole = summary(&Plan::new(false, String::new()), &Results::default());
+        assert!(whole.starts_with("| # | condition | must |"), "{whole}");
     }
 }

@@ -60,6 +60,11 @@ impl Results {
         self.calls.get(&(cell.name, peer)).copied()
     }
 
+    /// Returns the number of all samples.
+    pub fn count(&self) -> usize {
+        self.samples.values().map(Vec::len).sum()
+    }
+
     /// Returns the median of a figure over all rounds.
     pub fn median(&self, cell: &Cell, peer: Peer, figure: Figure) -> Option<f64> {
         median(self.samples(cell, peer).iter().filter_map(figure).collect())

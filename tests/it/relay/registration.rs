@@ -1,11 +1,12 @@
 //! The life of registrations: creation, use by one connection, deletion, and expiry.
 
-use std::{collections::HashSet, env, fs, process::Command, time::Duration};
+use std::{collections::HashSet, fs, process::Command, time::Duration};
 
 use framecast_test_support::{
     Client, TestServer, eventually,
     frames::{Frame, close, text, unmasked},
     handshake, handshake_with,
+    tools::Tool,
 };
 use serde_json::Value;
 
@@ -349,9 +350,7 @@ fn curl(server: &TestServer, arguments: &[&str], path: &str) -> (String, String)
 
 #[test]
 fn curl_registers_publishes_and_deletes() {
-    let found = Command::new("curl").arg("--version").output();
-    if found.is_err() && env::var_os("CI").is_none() {
-        eprintln!("SKIPPED: there is no curl here");
+    if !Tool::Curl.is_here() {
         return;
     }
     let server = TestServer::start();

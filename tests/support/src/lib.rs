@@ -1,5 +1,6 @@
 //! Support for tests: a server on a free port, clients ([`client`]) with their frames ([`frames`])
-//! and compressed messages ([`deflate`]), programs ([`program`]), and the server's [`limits`].
+//! and compressed messages ([`deflate`]), programs ([`program`]), the machine's [`tools`] with the
+//! list of [`skipped`] tests, and the server's [`limits`].
 #![expect(
     clippy::missing_panics_doc,
     clippy::unwrap_used,
@@ -11,6 +12,8 @@ pub mod deflate;
 pub mod frames;
 pub mod limits;
 pub mod program;
+pub mod skipped;
+pub mod tools;
 
 use std::{
     net::SocketAddr,

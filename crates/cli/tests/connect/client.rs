@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
@@ -90,10 +91,9 @@ impl Client {
     }
 
     /// Sends SIGINT to the client, as Ctrl-C does.
-    pub(crate) async fn interrupt(&self) {
-        let id = self.child.id().unwrap().to_string();
-        let status = Command::new("kill").args(["-INT", &id]).status().await;
-        assert!(status.unwrap().success());
+    pub(crate) fn interrupt(&self) {
+        let id = self.child.id().unwrap().cast_signed();
+        kill_process(Pid::from_raw(id).unwrap(), Signal::INT).unwrap();
     }
 
     /// Reads the next line of the client's standard output.

@@ -166,7 +166,7 @@ async fn the_client_ends_without_an_error_when_nobody_reads_its_output() {
 #[tokio::test]
 async fn an_interrupt_closes_the_connection() {
     let (client, mut peer) = connected(&[]).await;
-    client.interrupt().await;
+    client.interrupt();
     assert_eq!(closed_with(&mut peer).await.0, 1001);
     assert_eq!(client.exit().await.status.code(), Some(0));
 }
@@ -174,10 +174,10 @@ async fn an_interrupt_closes_the_connection() {
 #[tokio::test]
 async fn a_second_interrupt_does_not_wait_for_the_server() {
     let (client, mut peer) = connected(&[]).await;
-    client.interrupt().await;
+    client.interrupt();
     // Receives the Close without a reply: tungstenite would reply to it only in another call.
     assert!(received(&mut peer).await.is_close());
-    client.interrupt().await;
+    client.interrupt();
     let exit = client.exit().await;
     assert_eq!(exit.stderr, "framecast: interrupted\n");
     assert_eq!(exit.status.code(), Some(1));

@@ -1,25 +1,24 @@
 //! Runs clients of other projects against the server: Node's `ws`, Python's `websockets`, and
 //! Chromium with the server's own page. The programs that use them are in `../clients`.
 //!
-//! Their packages are installed by name into `target/clients`. Where that is not possible, these
-//! tests are skipped, with a message; where `CI` is set, they fail.
+//! Their packages are installed by name into `target/clients`, and so is Node if the machine's own
+//! one is too old. Where that is not possible, these tests fail, unless `FRAMECAST_SKIP` names the
+//! tool that they need.
 
 use std::{
-    env,
-    io::{self, Write as _},
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
     time::Duration,
 };
 
-use framecast_test_support::{TestServer, program::Program};
+use framecast_test_support::{
+    TestServer,
+    program::Program,
+    tools::Tool::{self, Chromium, Node, Python},
+};
 
-/// Exit codes of the client programs for "a registry cannot be reached" and "a command is not on
-/// this machine".
-const ABSENT: [i32; 2] = [3, 4];
-
-/// Longest time for installing all packages.
+/// Longest time for installing the packages of a tool.
 const SETUP_WITHIN: Duration = Duration::from_secs(300);
 /// Longest time for one run of a client program.
 const RUN_WITHIN: Duration = Duration::from_secs(120);
@@ -39,45 +38,59 @@ fn installed(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Runs a program to its end, and returns the text that it printed. Returns an error if something
-/// that the program needs is absent. Panics if the program fails for another reason.
-#[track_caller]
-fn run(command: &mut Command, within: Duration) -> Result<String, String> {
+/// Runs a program to its end. Returns an error with all that it printed if it fails, or does not
+/// end in time.
+fn run(command: &mut Command, within: Duration) -> Result<(), String> {
     let mut program = Program::start(command);
     program.end_input();
-    let Some(status) = program.wait(within) else {
-        panic!("no end after {within:?}: {}", program.transcript());
-    };
-    match status.code() {
-        Some(0) => Ok(program.output()),
-        Some(code) if ABSENT.contains(&code) => Err(program.transcript()),
-        _ => panic!("{status}: {}", program.transcript()),
+    match program.wait(within) {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => Err(format!("{status}: {}", program.transcript())),
+        None => Err(format!("no end after {within:?}: {}", program.transcript())),
     }
 }
 
-/// Installs the clients, once for all tests.
-fn set_up() -> Result<(), String> {
-    static DONE: OnceLock<Result<(), String>> = OnceLock::new();
-    let set_up = || {
-        run(
-            Command::new(source("setup")).arg(installed("")),
-            SETUP_WITHIN,
-        )
+/// Returns true if all `tools` are here, with the packages of the clients installed. Returns false
+/// if the test is to be skipped. Panics if a tool is missing or a package can't be installed.
+#[must_use]
+#[track_caller]
+fn are_set_up(tools: &[Tool]) -> bool {
+    for &tool in tools {
+        if !tool.is_here() {
+            return false;
+        }
+        if let Err(reason) = set_up(tool) {
+            tool.fail(&reason);
+        }
+    }
+    true
+}
+
+/// Installs the packages of the clients that run on `tool`, once for all tests.
+fn set_up(tool: Tool) -> Result<(), String> {
+    static NODE: OnceLock<Result<(), String>> = OnceLock::new();
+    static PYTHON: OnceLock<Result<(), String>> = OnceLock::new();
+    let done = match tool {
+        Node => &NODE,
+        Python => &PYTHON,
+        _ => return Ok(()),
     };
-    DONE.get_or_init(|| set_up().map(drop)).clone()
+    let mut setup = Command::new(source("setup"));
+    setup.arg(tool.name()).arg(installed(""));
+    done.get_or_init(|| run(&mut setup, SETUP_WITHIN)).clone()
 }
 
 /// Runs a client against a new server. `client` returns its command for the URL of the server.
 #[track_caller]
-fn test(client: impl FnOnce(&str) -> Command) {
-    test_against(TestServer::start, client);
+fn test(tools: &[Tool], client: impl FnOnce(&str) -> Command) {
+    test_against(TestServer::start, tools, client);
 }
 
 /// Runs a client with the argument `deflate` against a server with permessage-deflate.
 #[track_caller]
-fn test_with_deflate(client: impl FnOnce(&str) -> Command) {
+fn test_with_deflate(tools: &[Tool], client: impl FnOnce(&str) -> Command) {
     let server = || TestServer::with(|config| config.hub.deflate.enabled = true);
-    test_against(server, |base| {
+    test_against(server, tools, |base| {
         let mut command = client(base);
         command.arg("deflate");
         command
@@ -85,35 +98,37 @@ fn test_with_deflate(client: impl FnOnce(&str) -> Command) {
 }
 
 /// Starts a server by calling `server`. Then runs the command that `client` returns for the URL of
-/// this server.
+/// this server. Skips the test if one of the `tools` is to be skipped.
 #[track_caller]
-fn test_against(server: impl FnOnce() -> TestServer, client: impl FnOnce(&str) -> Command) {
-    run_if_possible(|| {
+fn test_against(
+    server: impl FnOnce() -> TestServer,
+    tools: &[Tool],
+    client: impl FnOnce(&str) -> Command,
+) {
+    if are_set_up(tools) {
         let server = server();
         let base = format!("http://{}", server.address);
-        run(&mut client(&base), RUN_WITHIN)
-    });
+        succeed(&mut client(&base));
+    }
 }
 
-/// Installs the WebSocket clients of other projects, then runs `test`. `test` returns what its
-/// command has printed or, as an error, what the command needs and this machine lacks. If something
-/// is lacking for the installation or for `test`, skips the test and says what. Panics instead
-/// where `CI` is set.
+/// Runs a client, which must succeed.
 #[track_caller]
-fn run_if_possible(test: impl FnOnce() -> Result<String, String>) {
-    if let Err(absent) = set_up().and_then(|()| test()) {
-        assert!(env::var_os("CI").is_none(), "not skipped in CI: {absent}");
-        // Not `eprintln!`: the test harness captures that.
-        let _ = writeln!(io::stderr(), "SKIPPED, something is absent: {absent}");
-    }
+fn succeed(client: &mut Command) {
+    run(client, RUN_WITHIN).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Returns the command that runs a program in `../clients` with the Node that is new enough.
+fn node_with(file: &str) -> Command {
+    let mut node = Command::new(installed("node/bin/node"));
+    node.arg(source(file));
+    node
 }
 
 /// Returns the command that runs Node's `ws` against the server at the URL `base`.
 fn node(base: &str) -> Command {
-    let mut node = Command::new("node");
-    node.arg(source("node.mjs"))
-        .arg(base)
-        .arg(installed("node"));
+    let mut node = node_with("node.mjs");
+    node.arg(base).arg(installed("node"));
     node
 }
 
@@ -126,46 +141,47 @@ fn python(base: &str) -> Command {
 
 /// Returns the command that uses the server's page in Chromium, and stores pictures of it.
 fn page(base: &str) -> Command {
-    let mut node = Command::new("node");
-    node.arg(source("page.mjs")).arg(base);
+    let mut node = node_with("page.mjs");
+    node.arg(base);
     node.args([installed("node"), installed("pictures")]);
     node
 }
 
 #[test]
 fn node_agrees_with_the_server() {
-    test(node);
+    test(&[Node], node);
 }
 
 #[test]
 fn node_agrees_with_a_server_that_compresses() {
-    test_with_deflate(node);
+    test_with_deflate(&[Node], node);
 }
 
 #[test]
 fn the_connect_command_agrees_with_the_server_of_node() {
-    let mut node = Command::new("node");
-    node.arg(source("connect.mjs"))
-        .args([env!("CARGO_BIN_EXE_framecast").into(), installed("node")]);
-    run_if_possible(|| run(&mut node, RUN_WITHIN));
+    if are_set_up(&[Node]) {
+        let mut node = node_with("connect.mjs");
+        node.args([env!("CARGO_BIN_EXE_framecast").into(), installed("node")]);
+        succeed(&mut node);
+    }
 }
 
 #[test]
 fn python_agrees_with_the_server() {
-    test(python);
+    test(&[Python], python);
 }
 
 #[test]
 fn python_agrees_with_a_server_that_compresses() {
-    test_with_deflate(python);
+    test_with_deflate(&[Python], python);
 }
 
 #[test]
 fn the_page_works_in_a_browser() {
-    test(page);
+    test(&[Chromium, Node], page);
 }
 
 #[test]
 fn a_browser_talks_to_a_server_that_compresses() {
-    test_with_deflate(page);
+    test_with_deflate(&[Chromium, Node], page);
 }

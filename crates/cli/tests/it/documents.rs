@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
-use framecast_test_support::{Client, handshake};
+use framecast_test_support::{Client, handshake, tools::Tool};
 
 use crate::process::{Process, run};
 
@@ -206,6 +206,9 @@ fn commands(document: &str) -> Vec<(String, String)> {
 
 #[test]
 fn the_commands_for_publishing_print_what_is_shown_below_them() {
+    if !Tool::Curl.is_here() {
+        return;
+    }
     let server = Process::serve(&[]);
     let commands = commands(PUBLISHING);
     assert_eq!(commands.len(), 3);

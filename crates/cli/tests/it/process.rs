@@ -51,10 +51,14 @@ impl Process {
         Self { program, address }
     }
 
-    /// Starts `framecast serve` on a free port.
+    /// Starts `framecast serve` on a free port. A HUP ends it, even if the tests run under `nohup`
+    /// and so ignore this signal.
     pub(crate) fn serve(arguments: &[&str]) -> Self {
+        let program = ["--default-signal=HUP", FRAMECAST];
         let address = ["serve", "--listen", "127.0.0.1:0"];
-        Self::start(Command::new(FRAMECAST).args(address).args(arguments))
+        let mut command = Command::new("env");
+        command.args(program).args(address).args(arguments);
+        Self::start(&mut command)
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use framecast::{Disconnect, ProtocolError};
-use framecast_test_support::{PATIENCE, TestServer, program::Program};
+use framecast_test_support::{PATIENCE, TestServer, program::Program, tools::Tool};
 use tempfile::TempDir;
 
 /// The folder of the repository.
@@ -21,8 +21,10 @@ const FRAMECAST: &str = env!("CARGO_BIN_EXE_framecast");
 const ADDRESS: &str = "127.0.0.1:8080";
 
 /// Commands of the README that a test cannot run: those that set up a machine or run the tests.
-const NOT_RUN: [&str; 4] = [
-    "sudo apt-get install --yes build-essential curl git",
+const NOT_RUN: [&str; 6] = [
+    "apt-get update",
+    "apt-get install --yes build-essential curl git",
+    "apt-get install --yes --no-install-recommends chromium nodejs npm python3-venv strace",
     "cargo test",
     ".ci/run",
     "cargo test --release --test attacks -- --long",
@@ -216,6 +218,9 @@ impl Walkthrough {
 
 #[test]
 fn every_command_does_what_the_readme_says() {
+    if !Tool::Curl.is_here() {
+        return;
+    }
     let mut walkthrough = Walkthrough::new();
     for block in blocks() {
         match &*block.language {
@@ -362,6 +367,21 @@ fn the_files_that_the_readme_links_to_exist() {
     for target in targets.filter(|target| !target.starts_with("https://")) {
         let file = Path::new(ROOT).join(target);
         assert!(file.exists(), "{target}");
+    }
+}
+
+#[test]
+fn the_tools_that_tests_need_are_among_the_packages_and_can_be_skipped() {
+    let install = "apt-get install ";
+    let lines = README.lines().filter(|line| line.starts_with(install));
+    let packages: BTreeSet<&str> = lines.flat_map(|line| line.split(' ')).collect();
+    for tool in Tool::ALL {
+        for package in tool.packages().split(' ') {
+            assert!(packages.contains(package), "{package}");
+        }
+        let name = tool.name();
+        let is_named = [format!("`{name}`"), format!("FRAMECAST_SKIP={name} ")];
+        assert!(is_named.iter().any(|text| README.contains(text)), "{name}");
     }
 }
 

@@ -3,21 +3,14 @@
 //! How many messages one receive returns would depend on whether the server or its clients are
 //! faster. So the server is stopped (SIGSTOP) while the clients send, and finds all of their
 //! messages when it goes on.
-//!
-//! Without strace these tests are skipped, with a message; where `CI` is set, they fail.
 
-use std::{
-    env, fs,
-    io::{self, Write as _},
-    net::SocketAddr,
-    path::PathBuf,
-    process::Command,
-};
+use std::{fs, net::SocketAddr, path::PathBuf, process::Command};
 
 use framecast_test_support::{
     Client, eventually,
     frames::{binary, masked, unmasked},
     program::Program,
+    tools::Tool,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -106,19 +99,22 @@ impl Drop for Stopped<'_> {
     }
 }
 
-/// Returns true if strace is installed and may trace. Otherwise prints that the test is skipped, or
-/// fails where `CI` is set.
+/// Returns true if strace is here and may trace, or false if the test is to be skipped. Panics if
+/// strace is missing, or may not trace.
+#[track_caller]
 pub(crate) fn can_trace() -> bool {
+    if !Tool::Strace.is_here() {
+        return false;
+    }
     let traced = Command::new("strace")
         .args(["-qq", "-o", "/dev/null", "true"])
         .output();
-    let is_able = traced.as_ref().is_ok_and(|output| output.status.success());
-    if !is_able {
-        assert!(env::var_os("CI").is_none(), "not skipped in CI: {traced:?}");
-        // Not `eprintln!`: the test harness captures that.
-        let _ = writeln!(io::stderr(), "SKIPPED, strace is not usable: {traced:?}");
+    let traced = traced.unwrap();
+    if !traced.status.success() {
+        let error = String::from_utf8_lossy(&traced.stderr);
+        Tool::Strace.fail(&format!("it may not trace: {}", error.trim()));
     }
-    is_able
+    true
 }
 
 /// Returns the number of system calls per message while each of `clients` clients repeatedly sends
