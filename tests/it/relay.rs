@@ -36,7 +36,7 @@ fn ask(client: &mut Client, message: &str) -> String {
 }
 
 /// Connects to the path of a registration, and waits until the connection has taken over: that is
-/// right behind the 101, and before any message of the client.
+/// right behind the 101, and before any message of the client. Until then other handshakes get 409.
 fn takes_over(server: &TestServer, path: &str) -> Client {
     let mut client = server.connect(path);
     assert_eq!(ask(&mut client, "ping"), "pong");

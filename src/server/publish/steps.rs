@@ -201,6 +201,7 @@ const ERROR_BYTES: usize = 200;
 mod tests {
     use std::{
         future::{Future, poll_fn},
+        iter,
         pin::pin,
         rc::Rc,
         task::Poll,
@@ -320,7 +321,7 @@ mod tests {
                 let budget = hub.budget();
                 let bytes = if is_full { budget.limit() } else { 0 };
                 let _charge = budget.charge(bytes.try_into().unwrap());
-                progress.items = vec![0..item.len()].into_iter();
+                progress.items = iter::once(0..item.len()).collect::<Vec<_>>().into_iter();
                 publisher.publish_some(&item, &mut progress).await;
             }
             progress.outcomes

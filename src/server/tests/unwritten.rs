@@ -99,6 +99,9 @@ async fn a_registration_is_taken_over_only_when_the_101_is_written() {
         .register(UserId::from(1_u64), topics, Instant::now());
     let path = format!("/ws/{}", id.unwrap().simple());
     let mut holder = server.upgrade(&path);
+    // When it answers it holds the registration.
+    holder.write_all(PING).unwrap();
+    expect(&mut holder, PONG);
     let mut client = connect(&server);
     client.write_all(handshake(&path).as_bytes()).await.unwrap();
     eventually("the new connection is made", || {

@@ -65,7 +65,7 @@ fn a_url_has_the_host_of_its_request_and_a_random_id() {
 fn a_new_connection_takes_over_from_one_that_sends_nothing_any_more() {
     let server = TestServer::start();
     let path = server.register(r#"{"user_id": 1}"#);
-    let dead = server.connect(&path);
+    let dead = takes_over(&server, &path);
     let mut client = takes_over(&server, &path);
     assert_eq!(publish_to(&server, "cats", "x"), 1);
     client.receives(text("x"));
@@ -78,7 +78,7 @@ fn a_new_connection_takes_over_from_one_that_sends_nothing_any_more() {
 fn an_older_connection_receives_what_was_published_before_and_then_its_close() {
     let server = TestServer::start();
     let path = server.register(r#"{"user_id": 1}"#);
-    let mut old = server.connect(&path);
+    let mut old = takes_over(&server, &path);
     // On either shard: they get connections in turn.
     for _ in 0..20 {
         assert_eq!(publish_to(&server, "cats", "before"), 1);
@@ -100,7 +100,7 @@ fn the_end_of_an_older_connection_neither_frees_nor_changes_the_registration() {
         config.registrations.lifetime = Duration::from_secs(1);
     });
     let path = server.register(r#"{"user_id": 1}"#);
-    let mut old = server.connect(&path);
+    let mut old = takes_over(&server, &path);
     let mut new = takes_over(&server, &path);
     old.sends(text(r#"{"topics": ["dogs"]}"#));
     old.receives(taken_over());
@@ -124,7 +124,7 @@ fn the_end_of_an_older_connection_neither_frees_nor_changes_the_registration() {
 fn a_handshake_that_is_refused_takes_nothing_over() {
     let server = TestServer::start();
     let path = server.register(r#"{"user_id": 1}"#);
-    let mut client = server.connect(&path);
+    let mut client = takes_over(&server, &path);
     for header in [
         "Sec-WebSocket-Extensions: permessage-deflate; =\r\n",
         "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n",
@@ -272,7 +272,7 @@ fn deleting_a_registration_that_is_being_taken_over_closes_both_connections() {
     let server = TestServer::start();
     for _ in 0..50 {
         let path = server.register(r#"{"user_id": 1}"#);
-        let mut old = server.connect(&path);
+        let mut old = takes_over(&server, &path);
         let mut new = server.dial();
         new.send(handshake(&path).as_bytes());
         assert_eq!(delete(&server, &path), 200);
