@@ -162,8 +162,8 @@ where
 }
 
 impl Exchange {
-    /// Begins to answer a request, whose head has just come. Until it is answered, its head is
-    /// charged.
+    /// Begins to answer a request, whose head has just come. The request is charged until it is
+    /// answered if it has a body. All others are answered at once.
     fn begin(
         self: &Rc<Self>,
         request: Request<Incoming>,
@@ -171,13 +171,12 @@ impl Exchange {
         // hyper has read nothing since the head.
         let body_bytes = request.body().size_hint().lower();
         self.signals.begin_body(body_bytes);
-        let held = self.shard.ledger().hold(held_bytes(request.headers()));
         let has_body = !request.body().is_end_stream();
+        let ledger = self.shard.ledger();
+        let held = has_body.then(|| ledger.hold(held_bytes(request.headers())));
         // Boxed, so that a connection has no memory for it while it is idle.
         let answer = Box::pin(Rc::clone(self).answer(request));
         async move {
-            // A request without a body is answered at once, as soon as the response can be written.
-            let held = has_body.then_some(held);
             let response = answer.await;
             drop(held);
             response
