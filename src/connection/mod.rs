@@ -45,17 +45,8 @@ use crate::{
     user::Identity,
 };
 
-/// A connection whose 101 is still to be written.
-pub(crate) struct Connection {
-    handle: Handle,
-    protocol: Box<dyn Protocol>,
-    /// The messages that the protocol has published in `on_open`.
-    publications: Publications,
-    takes_fragments: bool,
-}
-
 /// An open connection, with everything that its task needs.
-pub(crate) struct OpenConnection {
+pub(crate) struct Connection {
     handle: Handle,
     protocol: Box<dyn Protocol>,
     reader: Reader,
@@ -96,10 +87,9 @@ impl Connection {
             Some(reason) => return Err(reason),
         }
         Ok(Self {
+            reader: Reader::new(&handle, &*protocol, takes_fragments, publications),
             handle,
             protocol,
-            publications,
-            takes_fragments,
         })
     }
 
@@ -111,32 +101,13 @@ impl Connection {
     /// Returns the connection's task, to be spawned on the shard's thread. It completes when the
     /// connection is closed. `leftover` has the bytes that the client sent right behind its
     /// request: its first frames.
-    pub(crate) fn start(self, socket: Socket, leftover: Vec<u8>) -> Task {
-        let Self {
-            handle,
-            mut protocol,
-            mut publications,
-            takes_fragments,
-        } = self;
-        handle.attach(socket);
-        handle.log_begin(leftover.len());
-        if !handle.is_ended() {
-            // This is called outside of a turn, as `on_open` is.
-            handle.shard().clear_replies();
-            protocol.on_start(&mut protocol::Context::new(&handle, &mut publications));
-            handle.queue_replies();
-        }
-        let mut reader = Reader::new(&handle, &*protocol, takes_fragments, publications);
-        reader.keep(leftover.into(), handle.shard());
-        Task::Open(OpenConnection {
-            handle,
-            protocol,
-            reader,
-        })
+    pub(crate) fn start(mut self, socket: Socket, leftover: Vec<u8>) -> Task {
+        self.handle.attach(socket);
+        self.handle.log_begin(leftover.len());
+        self.reader.keep(leftover.into(), self.handle.shard());
+        Task::Open(self)
     }
-}
 
-impl OpenConnection {
     /// Runs one turn of the connection: writes the outbox, reads, calls the protocol, and writes
     /// the replies. Ready with the reason when the connection has ended. Otherwise pending: then
     /// one of the events in the picture at the head of this file wakes the task for its next turn.
@@ -178,7 +149,7 @@ impl OpenConnection {
 /// The task of a connection. It is written by hand, because the future of an `async fn` would be
 /// several times as large, for every idle connection.
 pub(crate) enum Task {
-    Open(OpenConnection),
+    Open(Connection),
     /// The closing handshake. It is boxed, so that an open connection takes no memory for it.
     Closing(Rc<Shard>, Pin<Box<dyn Future<Output = ()>>>),
     Closed,

@@ -40,12 +40,6 @@ pub trait Protocol {
         let _ = cx;
     }
 
-    /// Handles the start of the connection: the 101 is written. Its client may have sent messages
-    /// already, which are handled next. This is not called if the connection has ended before.
-    fn on_start(&mut self, cx: &mut Context<'_>) {
-        let _ = cx;
-    }
-
     /// Handles a message from the client. The message is complete, inflated, and within the limits.
     /// If it is text, it is valid UTF-8.
     fn on_message(&mut self, message: Incoming<'_>, cx: &mut Context<'_>);

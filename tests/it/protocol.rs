@@ -212,43 +212,6 @@ async fn a_protocol_publishes_when_its_connection_opens_and_why_it_ends() {
     one.receives_text("two has gone: closed by peer").await;
 }
 
-/// A protocol that says when it is called before the first message of its client.
-#[derive(Clone)]
-struct Greeting;
-
-impl Protocol for Greeting {
-    fn on_open(&mut self, cx: &mut Context<'_>) {
-        cx.subscribe(&topic("room")).unwrap();
-        cx.publish(&topics("room"), Message::text("published first"));
-        cx.reply_text("opened");
-    }
-
-    fn on_start(&mut self, cx: &mut Context<'_>) {
-        cx.publish(&topics("room"), Message::text("published next"));
-        cx.reply_text("started");
-    }
-
-    fn on_message(&mut self, _: Incoming<'_>, cx: &mut Context<'_>) {
-        cx.publish(&topics("room"), Message::text("published last"));
-    }
-}
-
-#[tokio::test]
-async fn a_protocol_publishes_and_replies_when_its_connection_starts() {
-    let hub = hub();
-    let mut client = Client::open(&hub, Identity::anonymous(), Greeting).await;
-    client.sends_text("now").await;
-    for expected in [
-        "opened",
-        "started",
-        "published first",
-        "published next",
-        "published last",
-    ] {
-        client.receives_text(expected).await;
-    }
-}
-
 #[tokio::test]
 async fn publications_of_one_message_keep_their_order_to_every_audience() {
     let hub = hub();

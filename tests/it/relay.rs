@@ -35,14 +35,6 @@ fn ask(client: &mut Client, message: &str) -> String {
     client.read_text()
 }
 
-/// Connects to the path of a registration, and waits until the connection has taken over: that is
-/// right behind the 101, and before any message of the client. Until then other handshakes get 409.
-fn takes_over(server: &TestServer, path: &str) -> Client {
-    let mut client = server.connect(path);
-    assert_eq!(ask(&mut client, "ping"), "pong");
-    client
-}
-
 #[test]
 fn a_registered_connection_receives_the_text_of_a_publication_and_nothing_else() {
     let server = TestServer::start();

@@ -87,8 +87,7 @@ struct Turn<'a> {
 }
 
 impl Reader {
-    /// Makes a reader. It first publishes `publications`, which the protocol has made before the
-    /// first message.
+    /// Makes a reader. It first publishes `publications`, which the protocol has made in `on_open`.
     pub(super) fn new(
         handle: &HandleRef,
         protocol: &dyn Protocol,

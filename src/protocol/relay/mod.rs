@@ -1,7 +1,6 @@
 //! The relay: the protocol of registered connections. Such a connection receives what is published
 //! to its topics. It may send only a change of its topics, or `ping`. A registration has one
 //! connection: a new one takes over from the older one, which may be dead without anybody's notice.
-//! It does so when its 101 is written. If that fails, the older one stays.
 //!
 //! [`registry`] keeps the registrations.
 
@@ -9,7 +8,7 @@ pub(crate) mod registry;
 
 use serde::{Deserialize, Serialize};
 
-use self::registry::{Claim, TakeOver};
+use self::registry::Claim;
 use crate::{
     disconnect::Disconnect,
     protocol::{Context, Incoming, Protocol, json, json::json},
@@ -46,31 +45,21 @@ impl Protocol for Relay {
         let Some(topics) = self.claim.topics() else {
             return cx.end(Disconnect::Unregistered);
         };
-        // A failure is a lack of memory, and has ended this connection.
-        let _ = cx.set_topics(&topics);
-    }
-
-    fn on_start(&mut self, cx: &mut Context<'_>) {
-        let mut topics = cx.topics();
-        loop {
-            match self.claim.take_over(cx.connection(), &topics) {
-                TakeOver::Done { previous } => {
-                    // Ended last, so that each message reaches one of the two.
-                    if let Some(previous) = previous {
-                        cx.end_other(previous, Disconnect::TakenOver);
-                    }
-                    return;
-                }
-                // The older connection has changed them since. If memory is too short for them,
-                // this connection has ended, and the older one stays.
-                TakeOver::NewTopics(changed) => {
-                    if cx.set_topics(&changed).is_err() {
-                        return;
-                    }
-                    topics = changed;
-                }
-                TakeOver::Unregistered => return cx.end(Disconnect::Unregistered),
-            }
+        // A failure is a lack of memory, and has ended this connection. An older one with the same
+        // id stays.
+        if cx.set_topics(&topics).is_err() {
+            return;
+        }
+        let Some(taken_over) = self.claim.take_over(cx.connection()) else {
+            return cx.end(Disconnect::Unregistered);
+        };
+        // The older connection may have changed them since they were read.
+        if taken_over.topics != topics {
+            let _ = cx.set_topics(&taken_over.topics);
+        }
+        // Ended last, so that each message reaches one of the two.
+        if let Some(previous) = taken_over.previous {
+            cx.end_other(previous, Disconnect::TakenOver);
         }
     }
 

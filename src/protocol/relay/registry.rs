@@ -57,7 +57,7 @@ struct Registration {
 enum Presence {
     /// There is no connection. The registration expires at this time.
     Waiting(Instant),
-    /// An opening handshake is under way. Until its 101 is written, the holder stays the same.
+    /// An opening handshake is under way. Until its connection is made, the holder stays the same.
     Arriving(Option<ConnectionId>),
     Connected(ConnectionId),
 }
@@ -223,17 +223,13 @@ pub(crate) struct Claim {
     connection: Option<ConnectionId>,
 }
 
-/// The outcome of an attempt to take a registration over.
+/// A registration that a connection has taken over.
 #[derive(Debug, PartialEq, Eq)]
-#[must_use]
-pub(crate) enum TakeOver {
-    /// The connection holds the registration. The `previous` holder can't change it any more, and
-    /// is to be ended.
-    Done { previous: Option<ConnectionId> },
-    /// Not taken over: the registration has these topics now.
-    NewTopics(Topics),
-    /// Not taken over: the registration was deleted.
-    Unregistered,
+pub(crate) struct TakenOver {
+    /// The topics of the registration. No other connection can change them any more.
+    pub(crate) topics: Topics,
+    /// The connection that held the registration until now, and is to be ended.
+    pub(crate) previous: Option<ConnectionId>,
 }
 
 impl Claim {
@@ -245,22 +241,20 @@ impl Claim {
         self.change(|registration| registration.topics.clone())
     }
 
-    /// Makes `connection` the holder of the registration, in place of the present one, if it follows
-    /// the registration's topics: `topics` are those that it follows.
-    pub(crate) fn take_over(&mut self, connection: ConnectionId, topics: &Topics) -> TakeOver {
-        let attempt = self.change(|registration| {
-            if registration.topics != *topics {
-                return TakeOver::NewTopics(registration.topics.clone());
-            }
+    /// Makes `connection` the holder of the registration, in place of the present one. Returns
+    /// `None` if the registration was deleted meanwhile.
+    #[must_use]
+    pub(crate) fn take_over(&mut self, connection: ConnectionId) -> Option<TakenOver> {
+        let taken_over = self.change(|registration| {
             let previous = registration.presence.holder();
             registration.presence = Presence::Connected(connection);
-            TakeOver::Done { previous }
-        });
-        let attempt = attempt.unwrap_or(TakeOver::Unregistered);
-        if matches!(attempt, TakeOver::Done { .. }) {
-            self.connection = Some(connection);
-        }
-        attempt
+            TakenOver {
+                topics: registration.topics.clone(),
+                previous,
+            }
+        })?;
+        self.connection = Some(connection);
+        Some(taken_over)
     }
 
     /// Stores `topics` in the registration, if this claim's connection holds it, so that the next

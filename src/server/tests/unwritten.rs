@@ -1,6 +1,6 @@
 //! Tests of upgrades whose response can't be written yet, because the client does not read.
 
-use std::{io::Write, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
+use std::{net::SocketAddr, rc::Rc, sync::Arc};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
@@ -15,13 +15,11 @@ use crate::{
         listener::Entrance,
         site::Site,
         tests::{
-            dial, handshake, read_head,
-            served::{Served, eventually, expect},
+            handshake,
+            served::{Served, eventually},
         },
         underway,
     },
-    topic::list::TopicList,
-    user::UserId,
 };
 
 /// Connects a client to the server's only shard. The stream takes 64 bytes of a response, and hyper
@@ -81,48 +79,4 @@ async fn a_100_is_never_written_inside_an_earlier_response() {
     assert_eq!(heads.len(), 3, "{received}");
     assert!(heads[0].starts_with("TTP/1.1 204 "), "{received}");
     assert_eq!(heads[1..], ["HTTP/1.1 100 Continue", "HTTP/1.1 101 "]);
-}
-
-/// The text `ping`, masked with zeros, and the text `pong`.
-const PING: &[u8] = b"\x81\x84\0\0\0\0ping";
-const PONG: &[u8] = b"\x81\x04pong";
-
-// The old connection was closed with 4506, which tells it not to come back, for a new one that never
-// existed.
-#[tokio::test]
-async fn a_registration_is_taken_over_only_when_the_101_is_written() {
-    let server = Served::start(1);
-    let topics = TopicList::default().or("t");
-    let id = server
-        .site
-        .registry
-        .register(UserId::from(1_u64), topics, Instant::now());
-    let path = format!("/ws/{}", id.unwrap().simple());
-    let mut holder = server.upgrade(&path);
-    // When it answers it holds the registration.
-    holder.write_all(PING).unwrap();
-    expect(&mut holder, PONG);
-    let mut client = connect(&server);
-    client.write_all(handshake(&path).as_bytes()).await.unwrap();
-    eventually("the new connection is made", || {
-        server.hub.metrics().connections == 2
-    });
-    // Only 64 bytes of its 101 are written.
-    holder.write_all(PING).unwrap();
-    expect(&mut holder, PONG);
-    let mut third = dial(server.address);
-    third.write_all(handshake(&path).as_bytes()).unwrap();
-    assert!(read_head(&mut third).starts_with("HTTP/1.1 409 "));
-
-    drop(client);
-    eventually("the new connection is given up", || {
-        server.hub.metrics().connections == 1
-    });
-    holder.write_all(PING).unwrap();
-    expect(&mut holder, PONG);
-
-    let mut client = server.upgrade(&path);
-    expect(&mut holder, b"\x88\x0C\x11\x9Ataken over");
-    client.write_all(PING).unwrap();
-    expect(&mut client, PONG);
 }

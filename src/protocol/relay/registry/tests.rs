@@ -15,19 +15,12 @@ fn topics(name: &str) -> Topics {
 /// Registers a user with the topic `cats`. Returns the id of the registration.
 fn register(registry: &Registry, now: Instant) -> Uuid {
     registry
-        .register(UserId::from(1_u64), topics("cats"), now)
+        .register(
+            UserId::from(1_u64),
+            Topics::from(TopicName::new("cats").unwrap()),
+            now,
+        )
         .unwrap()
-}
-
-/// Takes the registration over for `connection`, which follows the registration's topics. Returns
-/// the previous holder.
-#[track_caller]
-fn take_over(claim: &mut Claim, connection: ConnectionId) -> Option<ConnectionId> {
-    let topics = claim.topics().expect("it is registered");
-    match claim.take_over(connection, &topics) {
-        TakeOver::Done { previous } => previous,
-        failed => panic!("{failed:?}"),
-    }
 }
 
 #[test]
@@ -61,8 +54,11 @@ fn after_a_connection_a_registration_waits_for_its_lifetime_again_and_keeps_its_
     let id = register(&registry, Instant::now());
     // A connection changes its topics, and ends.
     let mut claim = registry.claim(id).unwrap();
-    assert_eq!(claim.topics(), Some(topics("cats")));
-    assert_eq!(take_over(&mut claim, ConnectionId::of_nobody(1)), None);
+    let taken_over = claim.take_over(ConnectionId::of_nobody(1)).unwrap();
+    assert_eq!(
+        (taken_over.topics, taken_over.previous),
+        (topics("cats"), None)
+    );
     claim.set_topics(&topics("dogs"));
     drop(claim);
     // The next connection gets these topics, and ends.
@@ -81,21 +77,18 @@ fn a_new_connection_takes_over_and_the_old_one_changes_nothing_any_more() {
     let id = register(&registry, Instant::now());
     let [first, second] = [1, 2].map(ConnectionId::of_nobody);
     let mut old = registry.claim(id).unwrap();
-    assert_eq!(take_over(&mut old, first), None);
+    assert_eq!(old.take_over(first).unwrap().previous, None);
 
     let mut new = registry.claim(id).unwrap();
-    let changed = topics("until the handshake succeeds");
-    old.set_topics(&changed);
-    // The new connection still follows the topics of before.
-    let early = new.take_over(second, &topics("cats"));
-    assert_eq!(early, TakeOver::NewTopics(changed.clone()));
-    old.set_topics(&changed);
-    assert_eq!(take_over(&mut new, second), Some(first));
+    old.set_topics(&topics("until the handshake succeeds"));
+    let taken_over = new.take_over(second).unwrap();
+    assert_eq!(taken_over.previous, Some(first));
+    assert_eq!(taken_over.topics, topics("until the handshake succeeds"));
 
     old.set_topics(&topics("ignored"));
     drop(old);
     registry.expire(Instant::now() + 2 * LIFETIME);
-    assert_eq!(new.topics(), Some(changed));
+    assert_eq!(new.topics(), Some(taken_over.topics));
     assert_eq!(registry.delete(id), Some(Some(second)));
 }
 
@@ -105,7 +98,7 @@ fn if_the_new_connection_fails_the_old_one_keeps_the_registration() {
     let id = register(&registry, Instant::now());
     let first = ConnectionId::of_nobody(1);
     let mut old = registry.claim(id).unwrap();
-    take_over(&mut old, first);
+    let _ = old.take_over(first).unwrap();
     drop(registry.claim(id).unwrap());
     old.set_topics(&topics("dogs"));
     assert_eq!(old.topics(), Some(topics("dogs")));
@@ -118,12 +111,11 @@ fn a_registration_deleted_during_a_handshake_is_taken_over_by_nobody() {
     let id = register(&registry, Instant::now());
     let first = ConnectionId::of_nobody(1);
     let mut old = registry.claim(id).unwrap();
-    take_over(&mut old, first);
+    let _ = old.take_over(first).unwrap();
     let mut new = registry.claim(id).unwrap();
     assert_eq!(registry.delete(id), Some(Some(first)), "it is to be ended");
     assert_eq!(new.topics(), None);
-    let late = new.take_over(ConnectionId::of_nobody(2), &topics("cats"));
-    assert_eq!(late, TakeOver::Unregistered);
+    assert_eq!(new.take_over(ConnectionId::of_nobody(2)), None);
     drop((old, new));
     assert_eq!(registry.len(), 0);
 }
@@ -177,8 +169,7 @@ fn registrations_are_charged_and_refused_while_memory_is_short() {
 #[derive(Clone, Debug)]
 enum Step {
     Claim,
-    /// True if the connection follows the topics of the registration.
-    TakeOver(Index, bool),
+    TakeOver(Index),
     SetTopics(Index),
     Drop(Index),
     Expire,
@@ -189,7 +180,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let index = any::<Index>;
     let step = prop_oneof![
         4 => Just(Step::Claim),
-        4 => (index(), any::<bool>()).prop_map(|(index, follows)| Step::TakeOver(index, follows)),
+        4 => index().prop_map(Step::TakeOver),
         3 => index().prop_map(Step::SetTopics),
         3 => index().prop_map(Step::Drop),
         1 => Just(Step::Expire),
@@ -230,7 +221,7 @@ proptest! {
                         claims.push((number, claim));
                     }
                 }
-                Step::TakeOver(index, follows) => {
+                Step::TakeOver(index) => {
                     let arriving = claims.iter_mut().filter(|(_, claim)| claim.connection.is_none());
                     let mut arriving: Vec<_> = arriving.collect();
                     if arriving.is_empty() {
@@ -238,16 +229,13 @@ proptest! {
                     }
                     let at = index.index(arriving.len());
                     let (number, claim) = &mut *arriving[at];
-                    let followed = if follows { model.topics.clone() } else { topics("other") };
-                    let attempt = claim.take_over(ConnectionId::of_nobody(*number), &followed);
-                    let previous = model.holder.map(ConnectionId::of_nobody);
-                    let expected = match (model.exists, follows) {
-                        (true, true) => TakeOver::Done { previous },
-                        (true, false) => TakeOver::NewTopics(model.topics.clone()),
-                        (false, _) => TakeOver::Unregistered,
-                    };
-                    prop_assert_eq!(attempt, expected);
-                    if model.exists && follows {
+                    let taken_over = claim.take_over(ConnectionId::of_nobody(*number));
+                    let expected = model.exists.then(|| TakenOver {
+                        topics: model.topics.clone(),
+                        previous: model.holder.map(ConnectionId::of_nobody),
+                    });
+                    prop_assert_eq!(taken_over, expected);
+                    if model.exists {
                         prop_assert_eq!(model.arriving.take(), Some(*number));
                         model.holder = Some(*number);
                     }
