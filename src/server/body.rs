@@ -102,8 +102,9 @@ pub(super) async fn read<T: Send + 'static>(
     Ok((parse_in_time(body.bytes, inline_bytes, parse).await?, held))
 }
 
-/// Receives the body of a request, which must be plain UTF-8, within limits of size and time. Also returns the ledger's entry
-/// for the memory that the body holds, and for what will be made of it if it is an object.
+/// Receives the body of a request, which must be plain UTF-8, within limits of size and time. Also
+/// returns the ledger's entry for the memory that the body holds, and for what will be made of it if
+/// it is an object.
 ///
 /// A drain does not wait for the rest of a body. If no complete request is left to be answered
 /// before the rest has come, the request is rejected.

@@ -34,9 +34,19 @@ pub(super) fn check_content(headers: &HeaderMap) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Returns the elements of a header's value, without the whitespace around them.
+/// Returns the elements of a header's value, without the whitespace around them. A separator in a
+/// quoted string separates nothing (RFC 9110 §5.6.4).
 pub(super) fn elements(value: &HeaderValue, separator: u8) -> impl Iterator<Item = &[u8]> {
-    let elements = value.as_bytes().split(move |&byte| byte == separator);
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let elements = value.as_bytes().split(move |&byte| {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_quoted => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            _ => return byte == separator && !is_quoted,
+        }
+        false
+    });
     elements.map(<[u8]>::trim_ascii)
 }
 
@@ -96,6 +106,7 @@ mod tests {
             // Neither is the parameter `charset`.
             &["charset=utf-16"],
             &["text/plain; xcharset=utf-16"],
+            &["text/plain; a=\"\\\"; charset=utf-16\""],
         ] {
             assert_eq!(check(&CONTENT_TYPE, types), Ok(()), "{types:?}");
         }

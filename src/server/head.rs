@@ -100,12 +100,13 @@ impl AwaitedHead {
     /// While memory is short, a wait for the first head is counted as an unfinished request. A wait
     /// after an answer is not, because the client may have nothing more to ask.
     ///
-    /// Must be polled whenever bytes have come, which are noted here.
+    /// Calls `note_unfinished` before it counts one. Must be polled whenever bytes have come, which
+    /// are noted here.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub(super) async fn given_up(&self, budget: &Budget) {
+    pub(super) async fn given_up(&self, budget: &Budget, note_unfinished: impl Fn()) {
         let mut timer = pin!(sleep(self.limits.blocked));
         poll_fn(|cx| {
             loop {
@@ -114,7 +115,14 @@ impl AwaitedHead {
                     // This is polled again when the answer is ready.
                     return Poll::Pending;
                 };
-                if now >= deadline || self.is_in_the_way(now, budget) {
+                if now >= deadline {
+                    return Poll::Ready(());
+                }
+                if self.is_in_the_way(now, budget) {
+                    if self.is_first.get() {
+                        note_unfinished();
+                        budget.counts.unfinished.increment();
+                    }
                     return Poll::Ready(());
                 }
                 let next = deadline.min(self.next_check(now));
@@ -143,13 +151,9 @@ impl AwaitedHead {
 
     /// Returns true if memory is short and the connection has waited for too long to keep it.
     fn is_in_the_way(&self, now: Instant, budget: &Budget) -> bool {
-        let must_go = self.since.get().is_some_and(|since| {
+        self.since.get().is_some_and(|since| {
             now.duration_since(since) >= self.limits.blocked && budget.is_crowded()
-        });
-        if must_go && self.is_first.get() {
-            budget.counts.unfinished.increment();
-        }
-        must_go
+        })
     }
 
     /// Returns the time of the next check whether memory is short.
@@ -189,7 +193,7 @@ mod tests {
             head.answered(async {}).await;
         }
         let begun = Instant::now();
-        let mut given_up = pin!(head.given_up(&budget));
+        let mut given_up = pin!(head.given_up(&budget, || {}));
         if let Some(seconds) = first_byte {
             let idle = timeout(Duration::from_secs(seconds), given_up.as_mut());
             assert!(idle.await.is_err());

@@ -144,7 +144,12 @@ where
     // Boxed, because each of the futures around it would have room for it twice.
     let mut connection = Box::pin(connection);
     async move {
-        let mut given_up = pin!(exchange.head.given_up(exchange.site.hub.budget()));
+        let hub = &exchange.site.hub;
+        let note_unfinished = || {
+            let incidents = hub.incidents();
+            incidents.note_peer(Incident::Unfinished, Some(exchange.peer));
+        };
+        let mut given_up = pin!(exchange.head.given_up(hub.budget(), note_unfinished));
         tokio::select! {
             // Polled first, so that a head that has arrived is not given up.
             biased;

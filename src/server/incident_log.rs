@@ -122,9 +122,7 @@ fn text(incident: Incident) -> &'static str {
     match incident {
         Incident::AcceptFailed => "no connection can be accepted",
         Incident::TurnedAway => "connections are turned away",
-        Incident::Evicted => {
-            "memory is short: connections that were furthest behind are ended with 4008"
-        }
+        Incident::Evicted => "memory is short: connections that were furthest behind are ended",
         Incident::Unfinished => {
             "memory is short: unfinished messages, bodies and heads are given up"
         }

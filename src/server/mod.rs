@@ -192,7 +192,7 @@ impl Server {
             drained = drain(&site, ends) => drained,
             () = log_incidents(&site, &mut log) => Ok(()),
         };
-        log.log_rest(site.hub.incidents(), site.hub.metrics().memory);
+        log.log_rest(site.hub.incidents(), site.hub.budget().metrics());
         log_drained(&site, &drained, started);
         if site.hub.has_panicked() {
             return Err(Error::ShardPanicked);
@@ -211,7 +211,7 @@ async fn log_incidents(site: &Site, log: &mut IncidentLog) {
     let mut interval = interval(HOUSEKEEPING_INTERVAL);
     loop {
         interval.tick().await;
-        let memory = site.hub.metrics().memory;
+        let memory = site.hub.budget().metrics();
         log.log(site.hub.incidents(), memory, Instant::now());
     }
 }

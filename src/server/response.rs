@@ -129,7 +129,7 @@ impl Rejection {
     /// an operator may want to allow: a part of a body or of a path could be a secret.
     fn logged(&self) -> String {
         match self {
-            Self::BadRequest(_) => String::new(),
+            Self::BadRequest(_) | Self::Trailing(_) => String::new(),
             Self::BodyUnreadable(_) => "the body can't be read".into(),
             Self::ForeignOrigin(origin) => format!("{self}: {origin}"),
             _ => self.to_string(),

@@ -19,7 +19,7 @@ use tokio::{
     task::spawn_local,
     time::{MissedTickBehavior, interval, sleep},
 };
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 
 use crate::{
     metrics::incidents::Incident,
@@ -131,7 +131,12 @@ impl Watchdog {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // An error of this connection or of the system. The next call tries again, in 20
                 // ms.
-                Err(error) => return debug!(%error, "no connection can be accepted"),
+                Err(error) => {
+                    let site = &self.handoff.site;
+                    let incidents = site.hub.incidents();
+                    incidents.note(Incident::AcceptFailed, None, &error);
+                    return site.accept_errors.increment();
+                }
             }
         }
     }

@@ -100,7 +100,7 @@ fn an_http_connection_is_charged_all_that_its_heads_bodies_and_responses_take() 
         ],
         vec![line("GET /") + "\r\n" + &get.repeat(400) + &header(16_000)],
         vec![post("Content-Length: 9\r\n", "{")],
-        vec![post(&(names + "Content-Length: 9\r\n"), "{")],
+        vec![post(&(names.clone() + "Content-Length: 9\r\n"), "{")],
         vec![post(&("x:\r\n".repeat(95) + "Content-Length: 9\r\n"), "{")],
         vec![post("Transfer-Encoding: chunked\r\n", &trailers)],
         // A body is thrown away behind a response that waits, and so hyper reads the next head.

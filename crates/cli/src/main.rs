@@ -3,9 +3,9 @@
 //!
 //! [`serve`], [`connect`], [`publish`] and [`load`] are the subcommands. [`value`], [`size`] and
 //! [`url`] parse options, and [`header`] those with which headers are added. [`dial`] connects to a
-//! server. [`display`] makes text from the network safe to print. [`logging`] is the log, and [`stderr`] the thread that writes the
-//! log and the errors. [`signals`] has the signals that end `serve`, and [`descriptors`] the limit
-//! on open connections.
+//! server. [`display`] makes text from the network safe to print. [`logging`] is the log, and
+//! [`stderr`] the thread that writes the log and the errors. [`signals`] has the signals that end
+//! `serve`, and [`descriptors`] the limit on open connections.
 
 mod connect;
 mod descriptors;

@@ -88,7 +88,7 @@ impl Budget {
     }
 
     /// Returns the current counts and sizes.
-    pub(in crate::hub) fn metrics(&self) -> MemoryMetrics {
+    pub(crate) fn metrics(&self) -> MemoryMetrics {
         MemoryMetrics {
             held_bytes: self.held(),
             budget_bytes: self.limit,

@@ -31,10 +31,12 @@ impl HandleRef {
         }
         let mut state = self.shard.state.borrow_mut();
         let topics = ShownTopics::new(state.topics_of(self.key).map(|topic| &topic.name));
-        if let Some(peer) = state.peers.get_mut(self.key) {
-            peer.log_begin(self.id(), &topics);
-        }
+        let begin = state.peers.get_mut(self.key).and_then(Peer::begin_log);
+        // Whoever receives the line may call the hub.
         drop(state);
+        if let Some(begin) = begin {
+            begin.log(self.id(), &topics);
+        }
         self.change_log(|log| log.received.bytes += leftover_bytes as u64);
     }
 

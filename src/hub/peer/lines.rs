@@ -15,7 +15,32 @@ use crate::{
         },
     },
     topic::TopicName,
+    user::UserId,
 };
+
+/// The begin of a connection, as it is logged.
+#[derive(Debug)]
+pub(in crate::hub) struct Begin {
+    address: Option<SocketAddr>,
+    path: Option<&'static str>,
+    user: Option<UserId>,
+}
+
+impl Begin {
+    /// Logs the begin of the connection `id`, which follows these `topics`.
+    pub(in crate::hub) fn log(&self, id: ConnectionId, topics: &ShownTopics) {
+        debug!(
+            target: TARGET,
+            peer = self.address.map(display),
+            path = self.path.map(display),
+            user = self.user.as_ref().map(|user| user.as_str()),
+            ?topics,
+            topic_count = topics.count,
+            connection = %id,
+            "connection began"
+        );
+    }
+}
 
 impl Peer {
     /// Returns the address of the client, if it is known.
@@ -23,6 +48,14 @@ impl Peer {
         let logged = || self.log.as_ref().and_then(|log| log.address());
         let address = self.socket.as_ref().and_then(Socket::peer_addr);
         address.or_else(logged)
+    }
+
+    /// Drops what waits for the peer, because its socket has failed or it must not wait any longer.
+    /// Wakes its task, which may be waiting until the outbox is written.
+    pub(in crate::hub) fn abandon(&mut self) {
+        self.log_undelivered();
+        self.outbox.abandon();
+        self.wake();
     }
 
     /// Adds the published messages in the outbox to those that were dropped, for the log: they will
@@ -33,24 +66,16 @@ impl Peer {
         }
     }
 
-    /// Logs the begin of the connection, if the connection has a log. `topics` are those that it
-    /// follows.
-    pub(in crate::hub) fn log_begin(&mut self, id: ConnectionId, topics: &ShownTopics) {
+    /// Notes that the connection begins, if it has a log. Returns what is to be logged.
+    pub(in crate::hub) fn begin_log(&mut self) -> Option<Begin> {
         let address = self.address();
-        let Some(log) = &mut self.log else {
-            return;
-        };
+        let log = self.log.as_mut()?;
         log.begun = Some((Instant::now(), address));
-        debug!(
-            target: TARGET,
-            peer = address.map(display),
-            path = log.path.map(display),
-            user = self.user.as_ref().map(|user| user.as_str()),
-            ?topics,
-            topic_count = topics.count,
-            connection = %id,
-            "connection began"
-        );
+        Some(Begin {
+            address,
+            path: log.path,
+            user: self.user.clone(),
+        })
     }
 
     /// Logs the end of the connection, if the connection has a log and its begin was logged.

@@ -195,11 +195,7 @@ impl Peers {
                 Ok(true)
             }
             Err(error) => {
-                // The connection's task may be waiting until the outbox is written, which will not
-                // happen any more.
-                peer.log_undelivered();
-                peer.outbox.abandon();
-                peer.wake();
+                peer.abandon();
                 Err(error)
             }
         }

@@ -67,7 +67,7 @@ fn list_form(headers: &HeaderMap) -> ListForm {
     // Without its parameters (RFC 9110 §8.3.1).
     let essence = only.and_then(|only| elements(only, b';').next());
     let is_lines = |essence: &[u8]| {
-        let mut names = LINES.iter();
+        let mut names = NAMES_OF_LINES.iter();
         names.any(|name| essence.eq_ignore_ascii_case(name.as_bytes()))
     };
     if essence.is_some_and(is_lines) {
@@ -122,19 +122,12 @@ async fn publish_list(
     drop(list);
     held.set(outcome_bytes);
     let answers = answers(outcomes, time_to_count(started, within)).await;
-    // `concat` makes a string without spare capacity, which would not be charged.
     let (media_type, answers) = match form {
-        ListForm::Array => (
-            "application/json",
-            ["[", &answers.join(","), "]\n"].concat(),
+        ListForm::Array => ("application/json", format!("[{}]\n", answers.join(","))),
+        ListForm::Lines => (
+            response::LINES,
+            answers.into_iter().map(|line| line + "\n").collect(),
         ),
-        ListForm::Lines => {
-            let lines: Vec<_> = answers
-                .iter()
-                .flat_map(|line| [line.as_str(), "\n"])
-                .collect();
-            (response::LINES, lines.concat())
-        }
     };
     Ok(response::content(media_type, answers.into()))
 }
@@ -185,7 +178,7 @@ async fn counted(mut queued: oneshot::Receiver<usize>, deadline: Instant) -> Opt
 
 /// The media types of a list of lines. None is registered, and other programs use all of them. The
 /// first one is that of an answer.
-const LINES: [&str; 5] = [
+const NAMES_OF_LINES: [&str; 5] = [
     response::LINES,
     "application/ndjson",
     "application/jsonl",

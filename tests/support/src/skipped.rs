@@ -2,7 +2,7 @@
 //!
 //! All test programs of a run are children of the same `cargo test`. Each notes its skipped tests
 //! in a file that is named after this parent, and the last one prints the notes
-//! (`tests/skipped/list.rs`).
+//! (`tests/skipped/list.rs`). Only doc tests run after it.
 
 use std::{
     collections::BTreeSet,

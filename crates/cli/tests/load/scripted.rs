@@ -208,12 +208,22 @@ pub(crate) fn broadcaster(mangle: Mangle) -> SocketAddr {
     }))
 }
 
+/// Answers the opening handshake of a peer and adds the peer to the others, under their lock: the
+/// next message of any of them reaches it, too.
+fn join(peer: &mut Peer, peers: &Mutex<Vec<Peer>>) {
+    if let Some(head) = peer.read_head() {
+        let mut peers = peers.lock().unwrap();
+        peer.upgrade(&head);
+        peers.push(peer.duplicate());
+    }
+}
+
 /// Starts a server that sends every message to all connections, in a frame whose first byte is
 /// `first`.
 pub(crate) fn to_all(first: u8) -> SocketAddr {
     let peers: Arc<Mutex<Vec<Peer>>> = Arc::default();
-    scripted(Arc::new(move |mut peer| {
-        peers.lock().unwrap().push(peer.duplicate());
+    scripted_from_request(Arc::new(move |mut peer| {
+        join(&mut peer, &peers);
         while let Some((_, payload)) = peer.read_frame() {
             let mut peers = peers.lock().unwrap();
             peers
@@ -226,9 +236,9 @@ pub(crate) fn to_all(first: u8) -> SocketAddr {
 /// Starts a server that sends every message to all connections except the one that it came from.
 pub(crate) fn to_others() -> SocketAddr {
     let peers: Arc<Mutex<Vec<Peer>>> = Arc::default();
-    scripted(Arc::new(move |mut peer| {
+    scripted_from_request(Arc::new(move |mut peer| {
         let own = peer.stream.peer_addr().unwrap();
-        peers.lock().unwrap().push(peer.duplicate());
+        join(&mut peer, &peers);
         while let Some(message) = peer.read() {
             let mut peers = peers.lock().unwrap();
             let others = peers

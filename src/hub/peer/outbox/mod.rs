@@ -109,7 +109,7 @@ impl Outbox {
         content(self.queue.iter())
     }
 
-    /// Drops everything and accepts nothing more, because the socket has failed.
+    /// Drops everything and accepts nothing more, because nothing will be written any more.
     pub(in crate::hub) fn abandon(&mut self) {
         *self = Self {
             is_sealed: true,

@@ -110,8 +110,9 @@ impl State {
     fn drop_behind(&mut self, key: PeerKey, reason: Disconnect) {
         match self.peers.get_mut(key) {
             Some(peer) if peer.ended.is_some() => {
-                peer.outbox.abandon();
-                peer.wake();
+                let incidents = &self.shared.incidents;
+                incidents.note_peer(Incident::Evicted, peer.address());
+                peer.abandon();
             }
             _ => {
                 self.end_for_memory(key, reason, shortage(reason));
