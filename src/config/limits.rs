@@ -88,7 +88,8 @@ impl Limits {
     }
 
     /// Returns the smallest memory budget, in bytes, with which memory does not get short when a
-    /// single connection holds as much as these limits allow.
+    /// single WebSocket holds as much as these limits allow. A request or a list may hold more while
+    /// it is read and parsed.
     pub(crate) fn least_memory(&self) -> u64 {
         let largest = self.outbox_bytes() + 4 * self.message_bytes + self.body_bytes();
         // Memory is short as soon as three quarters of the budget are held. So everything that one

@@ -147,7 +147,7 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
 
 /// Greatest number of clients that are answered simultaneously while memory is full, each within a
 /// second. With fewer, a few silent clients would hold up all others. These clients are not charged
-/// to the budget. Together they hold half a megabyte.
+/// to the budget. Together they hold about 1 MiB.
 const TURNED_AWAY_AT_ONCE: usize = 16;
 
 #[cfg(test)]
