@@ -8,7 +8,7 @@
 //! It also rewrites every data message to plain binary, because fastwebsockets would drop a code
 //! point that is cut at the end of a fragmented text, and would refuse compressed messages. The
 //! real kind of each message, and whether it is compressed, go into a queue of [`MessageInfo`].
-//! Nothing else is allocated. [`close_code`] checks the code of a Close.
+//! Nothing else is allocated. `close_code` checks the code of a Close.
 //!
 //! Section numbers are those of [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455).
 
