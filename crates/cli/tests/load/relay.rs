@@ -237,10 +237,16 @@ fn a_relay_that_serves_a_publication_without_an_answer_fails_the_run() {
     });
     let run = relay.run(&ONE_AT_A_TIME);
     assert_eq!(run.code, Some(1));
-    let reason = "the server serves requests without an answer: 3 duplicates, 1 request sent again";
-    assert_eq!(run.error_line(), format!("framecast: {reason}"));
+    // A later request may cross the end of a connection, and is then sent again, too.
+    let resent = run.count("connections.resent");
+    assert!(resent >= 1, "{resent}");
+    let reason = "the server serves requests without an answer: 3 duplicates, ";
+    let line = run.error_line();
+    assert!(
+        line.starts_with(&format!("framecast: {reason}{resent} request")),
+        "{line}"
+    );
     assert_eq!(run.count("duplicates"), 3);
-    assert_eq!(run.count("connections.resent"), 1);
 }
 
 #[test]
