@@ -35,11 +35,8 @@ impl IncidentLog {
 
     /// Logs all incidents that are not logged yet, because the server ends.
     pub(super) fn log_rest(&mut self, incidents: &Incidents, memory: MemoryMetrics) {
-        self.gather(incidents, memory);
         self.logged.clear();
-        for (incident, notes) in self.take_due(Instant::now()) {
-            log_line(incident, &notes, &memory);
-        }
+        self.log(incidents, memory, Instant::now());
     }
 
     /// Adds the incidents since the last call to those that are pending.
