@@ -182,9 +182,10 @@ fn echoes_of_messages_that_fill_the_receive_buffer_cost_a_few_receives_and_sends
         // 256 KiB in a turn, of a receive buffer of 264 KiB.
         let calls = calls_per_message(20, 16 * 1024, 16);
         // Two receives and two sends for 16 messages are 0.25 calls per message. Measured: 0.258.
-        // In a debug build a turn's time is over before all 16 messages are echoed, so that they
-        // take more turns.
-        let most = if cfg!(debug_assertions) { 0.6 } else { 0.35 };
+        // In a debug build a turn's time is over before all 16 messages are echoed, the earlier the
+        // slower the machine is. A turn for each message would still be one send each, and fewer
+        // receives; a receive and a send for each message are 2 calls.
+        let most = if cfg!(debug_assertions) { 1.5 } else { 0.35 };
         assert!(calls <= most, "{calls} calls per message of 16 KiB");
     }
 }
