@@ -254,15 +254,17 @@ impl Reader {
                 format,
                 left,
             } => {
-                if let Some(left) = left {
-                    let Some(fewer) = left.get().checked_sub(1) else {
-                        return Ok(());
-                    };
-                    left.set(fewer);
+                let left = left.as_deref();
+                if left.is_some_and(|left| left.get() == 0) {
+                    return Ok(());
                 }
                 let line = format.message(info.kind, &message, SystemTime::now());
                 // Fails if nobody reads standard output. The session ends then.
                 let _ = lines.send(line).await;
+                // Counted only now, so that the session does not end before the line is queued.
+                if let Some(left) = left {
+                    left.set(left.get() - 1);
+                }
             }
             Messages::Echo => {
                 let wire = self.encoder.message(info.kind, &message);
