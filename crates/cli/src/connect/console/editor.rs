@@ -29,7 +29,7 @@ use crate::connect::console::{
     input::{Line, MAX_LINE_BYTES, Unsendable},
     message::Marks,
     stage::Stage,
-    terminal::SavedMode,
+    terminal::{SavedMode, is_gone},
 };
 
 /// Number of lines that the arrow keys bring back. Arbitrary: more than a person types in a session.
@@ -101,15 +101,17 @@ impl Screen {
 
     /// Ends the editor, and restores the terminal. What was printed before is on the screen then.
     pub(super) fn close(&self) {
-        let screen = self.clone();
-        // A thread, because the editor takes no message while it searches in the history.
-        thread::spawn(move || {
-            // The channel has room for one message. So once the first of these is in it, the editor
-            // has taken all others.
-            let _ = screen.hand_over(NOTHING.into());
-            screen.stage.stop();
-            let _ = screen.hand_over(NOTHING.into());
-        });
+        if !self.stage.wait_for_end(Duration::ZERO) {
+            let screen = self.clone();
+            // A thread, because the editor takes no message while it searches in the history.
+            thread::spawn(move || {
+                // The channel has room for one message. So once the first of these is in it, the
+                // editor has taken all others.
+                let _ = screen.hand_over(NOTHING.into());
+                screen.stage.stop();
+                let _ = screen.hand_over(NOTHING.into());
+            });
+        }
         let has_ended = self.stage.wait_for_end(END_TIMEOUT);
         let mode = self.mode.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(mode);
@@ -192,11 +194,11 @@ impl Typist {
                 let _ = self.interrupts.try_send(());
                 Next::Read
             }
-            // Ctrl-D. After the first one there is nothing to end, or the terminal is gone.
-            Err(ReadlineError::Eof) => match self.lines.take() {
-                Some(_) => Next::Read,
-                None => Next::End,
-            },
+            // Ctrl-D, or the end of a terminal that is gone.
+            Err(ReadlineError::Eof) => {
+                self.lines = None;
+                if is_gone() { Next::End } else { Next::Read }
+            }
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 self.deliver(Err(Unsendable::NotUtf8))
             }
@@ -204,20 +206,23 @@ impl Typist {
         }
     }
 
-    /// Sends a line to the session. Waits while the session takes none.
-    fn deliver(&self, line: Line) -> Next {
-        let Some(lines) = &self.lines else {
-            return Next::Read;
-        };
-        let sent = match lines.try_send(line) {
-            Ok(()) => true,
-            Err(TrySendError::Full(line)) => {
-                self.stage.wait();
-                lines.blocking_send(line).is_ok()
+    /// Sends a line to the session. Waits while the session takes none. If it never will again, the
+    /// editor still reads, because only then it prints the messages that it was handed.
+    fn deliver(&mut self, line: Line) -> Next {
+        if let Some(lines) = &self.lines {
+            let is_sent = match lines.try_send(line) {
+                Ok(()) => true,
+                Err(TrySendError::Full(line)) => {
+                    self.stage.wait();
+                    lines.blocking_send(line).is_ok()
+                }
+                Err(TrySendError::Closed(_)) => false,
+            };
+            if !is_sent {
+                self.lines = None;
             }
-            Err(TrySendError::Closed(_)) => false,
-        };
-        if sent { Next::Read } else { Next::End }
+        }
+        Next::Read
     }
 }
 

@@ -29,6 +29,11 @@ pub(super) fn wants_colours() -> bool {
     env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// Returns true if the terminal at standard input is gone, as after its window was closed.
+pub(super) fn is_gone() -> bool {
+    tcgetattr(io::stdin()).is_err()
+}
+
 /// The mode that the terminal had. A drop restores it.
 pub(super) struct SavedMode(Termios);
 
