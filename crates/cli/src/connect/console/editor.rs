@@ -135,7 +135,7 @@ struct Typist {
     stage: Stage,
     /// The prompt without and with colours.
     prompt: (&'static str, &'static str),
-    /// `None` once the user has ended the input.
+    /// `None` once the user has ended the input, or the session takes no more lines.
     lines: Option<mpsc::Sender<Line>>,
     interrupts: mpsc::Sender<()>,
 }
@@ -192,37 +192,34 @@ impl Typist {
             Err(ReadlineError::Interrupted) => {
                 // Fails if one is waiting already.
                 let _ = self.interrupts.try_send(());
-                Next::Read
             }
             // Ctrl-D, or the end of a terminal that is gone.
-            Err(ReadlineError::Eof) => {
-                self.lines = None;
-                if is_gone() { Next::End } else { Next::Read }
-            }
+            Err(ReadlineError::Eof) if !is_gone() => self.lines = None,
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                self.deliver(Err(Unsendable::NotUtf8))
+                self.deliver(Err(Unsendable::NotUtf8));
             }
-            Err(_) => Next::End,
+            Err(_) => return Next::End,
         }
+        Next::Read
     }
 
     /// Sends a line to the session. Waits while the session takes none. If it never will again, the
     /// editor still reads, because only then it prints the messages that it was handed.
-    fn deliver(&mut self, line: Line) -> Next {
-        if let Some(lines) = &self.lines {
-            let is_sent = match lines.try_send(line) {
-                Ok(()) => true,
-                Err(TrySendError::Full(line)) => {
-                    self.stage.wait();
-                    lines.blocking_send(line).is_ok()
-                }
-                Err(TrySendError::Closed(_)) => false,
-            };
-            if !is_sent {
-                self.lines = None;
+    fn deliver(&mut self, line: Line) {
+        let Some(lines) = &self.lines else {
+            return;
+        };
+        let is_sent = match lines.try_send(line) {
+            Ok(()) => true,
+            Err(TrySendError::Full(line)) => {
+                self.stage.wait();
+                lines.blocking_send(line).is_ok()
             }
+            Err(TrySendError::Closed(_)) => false,
+        };
+        if !is_sent {
+            self.lines = None;
         }
-        Next::Read
     }
 }
 
