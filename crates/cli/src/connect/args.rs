@@ -8,7 +8,7 @@ use crate::{
     connect::console::{
         encoding::Encoding,
         input::Source,
-        message::{Format, Layout, Marks},
+        message::{Format, Layout, Style},
     },
     header::{self, Header, Headers},
     value::{Count, Time},
@@ -126,7 +126,7 @@ pub(crate) struct Args {
     json: bool,
 
     /// Print the exact bytes of each message, and a line feed after each text; without a line
-    /// editor, colours and marks
+    /// editor and colours
     #[arg(long, conflicts_with_all = ["json", "timestamps"])]
     raw: bool,
 
@@ -187,13 +187,13 @@ impl Args {
         Ok(Source::Texts(self.texts.clone()))
     }
 
-    /// Returns the way in which messages are printed, with these marks beside them.
-    pub(super) fn format(&self, marks: Marks) -> Format {
+    /// Returns the way in which messages are printed in this style.
+    pub(super) fn format(&self, style: Style) -> Format {
         Format {
             encoding: self.binary,
             layout: self.layout(),
             has_time: self.timestamps,
-            marks,
+            style,
         }
     }
 

@@ -62,7 +62,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         target,
         deflate: args.deflate,
         echo: args.echo,
-        format: args.format(console.marks),
+        format: args.format(console.style),
         rules: Rules {
             encoding: args.encoding(),
             wait: args.wait(),

@@ -27,7 +27,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 
 use crate::connect::console::{
     input::{Line, MAX_LINE_BYTES, Unsendable},
-    message::Marks,
+    message::Style,
     stage::Stage,
     terminal::{SavedMode, is_gone},
 };
@@ -62,7 +62,7 @@ impl fmt::Debug for Screen {
 impl Screen {
     /// Starts the editor. It sends each line to `lines`, and each Ctrl-C to `interrupts`.
     pub(super) fn open(
-        marks: Marks,
+        style: Style,
         lines: mpsc::Sender<Line>,
         interrupts: mpsc::Sender<()>,
     ) -> io::Result<Self> {
@@ -71,7 +71,7 @@ impl Screen {
         let (sender, printer) = std_mpsc::channel();
         let typist = Typist {
             stage: stage.clone(),
-            prompt: marks.prompt(),
+            prompt: style.prompt(),
             lines: Some(lines),
             interrupts,
         };

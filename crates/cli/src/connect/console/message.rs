@@ -15,10 +15,10 @@ use crate::{
 /// encoding, in hexadecimal. Arbitrary: they fit on one line of a terminal.
 const SHOWN_BYTES: usize = 32;
 
-/// The marks beside messages, which are for a person at a terminal only.
+/// The signs for a person at a terminal that stand beside messages, and their colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Marks {
-    /// No marks: another program may read the output.
+pub(crate) enum Style {
+    /// No signs: another program may read the output.
     #[default]
     None,
     /// A `<` before each message from the server.
@@ -27,7 +27,7 @@ pub(crate) enum Marks {
     Coloured,
 }
 
-impl Marks {
+impl Style {
     /// Returns the prompt before what the user types, without and with colours.
     pub(crate) fn prompt(self) -> (&'static str, &'static str) {
         match self {
@@ -52,7 +52,7 @@ pub(crate) struct Format {
     pub(crate) encoding: Option<Encoding>,
     pub(crate) layout: Layout,
     pub(crate) has_time: bool,
-    pub(crate) marks: Marks,
+    pub(crate) style: Style,
 }
 
 /// The form of a message's content.
@@ -91,21 +91,21 @@ impl Format {
         line.into_bytes()
     }
 
-    /// Returns the text before a message: the time and the mark, if they are wanted.
+    /// Returns the text before a message: the time and the sign, if they are wanted.
     fn start(&self, now: SystemTime) -> String {
         let mut start = String::new();
         if self.has_time {
             let time = humantime::format_rfc3339_millis(now);
             // Writing to a `String` cannot fail.
-            let _ = match self.marks {
-                Marks::Coloured => write!(start, "\x1b[2m{time}\x1b[0m "),
-                Marks::None | Marks::Plain => write!(start, "{time} "),
+            let _ = match self.style {
+                Style::Coloured => write!(start, "\x1b[2m{time}\x1b[0m "),
+                Style::None | Style::Plain => write!(start, "{time} "),
             };
         }
-        start.push_str(match self.marks {
-            Marks::None => "",
-            Marks::Plain => "< ",
-            Marks::Coloured => "\x1b[36m<\x1b[0m ",
+        start.push_str(match self.style {
+            Style::None => "",
+            Style::Plain => "< ",
+            Style::Coloured => "\x1b[36m<\x1b[0m ",
         });
         start
     }
@@ -199,19 +199,19 @@ mod tests {
     }
 
     #[test]
-    fn marks_and_the_time_stand_before_a_message() {
-        for (marks, has_time, expected) in [
-            (Marks::Plain, false, "< hi\n"),
-            (Marks::None, true, "1970-01-01T00:00:00.000Z hi\n"),
-            (Marks::Plain, true, "1970-01-01T00:00:00.000Z < hi\n"),
-            (Marks::Coloured, false, "\x1b[36m<\x1b[0m hi\n"),
+    fn the_time_and_the_sign_stand_before_a_message() {
+        for (style, has_time, expected) in [
+            (Style::Plain, false, "< hi\n"),
+            (Style::None, true, "1970-01-01T00:00:00.000Z hi\n"),
+            (Style::Plain, true, "1970-01-01T00:00:00.000Z < hi\n"),
+            (Style::Coloured, false, "\x1b[36m<\x1b[0m hi\n"),
         ] {
-            let marked = Format {
-                marks,
+            let signed = Format {
+                style,
                 has_time,
                 ..Format::default()
             };
-            assert_eq!(format(marked, Kind::Text, b"hi"), expected);
+            assert_eq!(format(signed, Kind::Text, b"hi"), expected);
         }
     }
 }

@@ -25,7 +25,7 @@ use self::{
     editor::Screen,
     input::{Input, Source},
     interrupts::Interrupts,
-    message::{Layout, Marks},
+    message::{Layout, Style},
     terminal::{can_edit, wants_colours},
 };
 
@@ -37,8 +37,8 @@ pub(super) struct Console {
     pub(super) input: Input,
     pub(super) output: Output,
     pub(super) interrupts: Interrupts,
-    /// The marks beside messages.
-    pub(super) marks: Marks,
+    /// The signs beside messages.
+    pub(super) style: Style,
     /// The terminal with its line editor. `None` if nobody types, or not at a terminal that can
     /// edit.
     screen: Option<Screen>,
@@ -49,23 +49,23 @@ impl Console {
     /// any bytes, which do not go beside a line that is typed: then there is no line editor.
     pub(super) fn open(source: Source, layout: Layout, is_quiet: bool) -> Self {
         let is_edited = matches!(source, Source::Stdin) && layout != Layout::Raw && can_edit();
-        let marks = match (is_edited, wants_colours()) {
-            (false, _) => Marks::None,
-            (true, false) => Marks::Plain,
-            (true, true) => Marks::Coloured,
+        let style = match (is_edited, wants_colours()) {
+            (false, _) => Style::None,
+            (true, false) => Style::Plain,
+            (true, true) => Style::Coloured,
         };
         // Before the editor, so that its own handler of SIGINT is the one that is replaced again.
         let (interrupts, pressed) = Interrupts::listen(is_edited);
         let (sender, lines) = mpsc::channel(1);
-        let screen = is_edited.then(|| Screen::open(marks, sender, pressed));
+        let screen = is_edited.then(|| Screen::open(style, sender, pressed));
         // Without an editor, the terminal works as for any other program.
         let screen = screen.and_then(Result::ok);
-        let marks = if screen.is_some() { marks } else { Marks::None };
+        let style = if screen.is_some() { style } else { Style::None };
         Self {
             input: Input::open(source, screen.is_some().then_some(lines)),
-            output: Output::open(screen.clone(), marks, is_quiet),
+            output: Output::open(screen.clone(), style, is_quiet),
             interrupts,
-            marks,
+            style,
             screen,
         }
     }

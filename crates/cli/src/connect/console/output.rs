@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::connect::console::{editor::Screen, message::Marks};
+use crate::connect::console::{editor::Screen, message::Style};
 
 /// Capacity of the queue for standard output, in messages. Arbitrary: the thread that prints them
 /// flushes all queued messages at once, and a longer queue would hardly save flushes. While the
@@ -28,7 +28,7 @@ const BATCH_BYTES: usize = 64 << 10;
 pub(crate) struct Output {
     lines: mpsc::Sender<Vec<u8>>,
     done: oneshot::Receiver<io::Result<()>>,
-    marks: Marks,
+    style: Style,
     /// True if lines about the connection go the way of the messages, as both are on the terminal on
     /// which the user types.
     shares_screen: bool,
@@ -38,7 +38,7 @@ pub(crate) struct Output {
 impl Output {
     /// Opens standard output. `screen` is the terminal of the line editor, if there is one. If
     /// `is_quiet`, [`notice`](Self::notice) prints nothing.
-    pub(super) fn open(screen: Option<Screen>, marks: Marks, is_quiet: bool) -> Self {
+    pub(super) fn open(screen: Option<Screen>, style: Style, is_quiet: bool) -> Self {
         let (lines, receiver) = mpsc::channel(QUEUED_LINES);
         let (sender, done) = oneshot::channel();
         let shares_screen = screen.is_some() && io::stderr().is_terminal();
@@ -51,7 +51,7 @@ impl Output {
         Self {
             lines,
             done,
-            marks,
+            style,
             shares_screen,
             is_quiet,
         }
@@ -73,10 +73,10 @@ impl Output {
     pub(crate) fn answer(&self, text: &str) {
         if !self.shares_screen {
             // Fails if standard error is closed.
-            let _ = io::stderr().write_all(Marks::None.notice(text).as_bytes());
+            let _ = io::stderr().write_all(Style::None.notice(text).as_bytes());
             return;
         }
-        let line = self.marks.notice(text).into_bytes();
+        let line = self.style.notice(text).into_bytes();
         if let Err(mpsc::error::TrySendError::Full(line)) = self.lines.try_send(line) {
             let lines = self.lines.clone();
             // Waits for room in the queue in its turn. There are as few of these as lines about the
