@@ -196,8 +196,8 @@ fn usage(error: &clap::Error, stderr: &Stderr) -> ExitCode {
     ExitCode::from(MISUSE)
 }
 
-/// Joins the lines of clap's text for an error, up to the usage: the error itself, and the tips, such
-/// as the name of a similar option.
+/// Joins the lines of clap's text for an error, up to the usage: the error itself, and the tips,
+/// such as the name of a similar option.
 fn one_line(text: &str) -> String {
     let mut joined = String::new();
     let lines = text.lines().map(str::trim);

@@ -109,7 +109,7 @@ async fn a_long_line_arrives_whole_whether_pasted_or_typed() {
     let long = "0123456789".repeat(1000);
     terminal.pastes(&long);
     terminal.types("\r");
-    assert_eq!(received(&mut peer).await, Message::text(&long));
+    assert_eq!(received(&mut peer).await, Message::text(long.as_str()));
     terminal.types(&format!("{long}\r"));
     assert_eq!(received(&mut peer).await, Message::text(long));
 }

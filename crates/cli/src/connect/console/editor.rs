@@ -32,7 +32,8 @@ use crate::connect::console::{
     terminal::{SavedMode, is_gone},
 };
 
-/// Number of lines that the arrow keys bring back. Arbitrary: more than a person types in a session.
+/// Number of lines that the arrow keys bring back. Arbitrary: more than a person types in one
+/// session.
 const HISTORY_LINES: usize = 1000;
 
 /// Longest wait for the editor to end. It ends within microseconds, unless a search in the history
@@ -223,8 +224,8 @@ impl Typist {
     }
 }
 
-/// Returns the line as it is sent. A pasted text may have several lines, and is one message. The line
-/// feeds at its end come from the paste, and not from the user.
+/// Returns the line as it is sent. A pasted text may have several lines, and is one message. The
+/// line feeds at its end come from the paste, and not from the user.
 fn checked(mut line: String) -> Line {
     line.truncate(line.trim_end_matches('\n').len());
     if MAX_LINE_BYTES < line.len() {

@@ -1,7 +1,7 @@
 //! The lines to send: from the line editor, from standard input, or from the command line.
 //!
-//! Reads of standard input block, and can't be cancelled. So a thread reads it, for which the process
-//! does not wait at its exit.
+//! Reads of standard input block, and can't be cancelled. So a thread reads it, for which the
+//! process does not wait at its exit.
 
 use std::{
     collections::VecDeque,
@@ -17,8 +17,8 @@ use crate::connect::console::encoding::Encoding;
 /// from the server.
 pub(super) const MAX_LINE_BYTES: usize = 16 << 20;
 
-/// Length at which a terminal without a line editor cuts a line, in bytes: Linux keeps 4,096 of them,
-/// the line feed included.
+/// Length at which a terminal without a line editor cuts a line, in bytes: Linux keeps 4,096 of
+/// them, the line feed included.
 const CUT_BYTES: usize = 4095;
 
 /// The reason why a line cannot be sent. The text follows the name of the line.

@@ -11,10 +11,10 @@ use std::{
     time::Duration,
 };
 
-/// Longest wait of the editor, after Enter, for a message that is being handed to it. If the channel
-/// has room this takes microseconds; if not, the message is the next one anyway. Arbitrary: not
-/// noticed by a person.
-const HANDOVER: Duration = Duration::from_millis(20);
+/// Longest wait of the editor, after Enter, for a message that is being handed to it. If the
+/// channel has room this takes microseconds; if not, the message is the next one anyway. Arbitrary:
+/// not noticed by a person.
+const HANDOVER: Duration = Duration::from_millis(5);
 
 /// The part of its work that the editor is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
