@@ -23,7 +23,7 @@ impl Encoding {
                 let mut digits = text.chars().filter(|c| !c.is_ascii_whitespace());
                 let mut bytes = Vec::with_capacity(text.len() / 2);
                 while let Some(high) = digits.next() {
-                    let byte = high.to_digit(16)? << 4 | digits.next()?.to_digit(16)?;
+                    let byte = 16 * high.to_digit(16)? + digits.next()?.to_digit(16)?;
                     bytes.push(u8::try_from(byte).ok()?);
                 }
                 Some(bytes)
