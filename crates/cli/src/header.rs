@@ -1,10 +1,11 @@
-//! Headers that the user adds to a request with `--header`.
+//! Headers that the user adds to a request: with `--header`, or with an option for one header, such
+//! as `--bearer`.
 //!
 //! Pure.
 
 use std::str::FromStr;
 
-use anyhow::ensure;
+use anyhow::{anyhow, ensure};
 use hyper::{
     header::{HeaderName, HeaderValue},
     http::request::Builder,
@@ -22,6 +23,47 @@ pub(crate) struct Header {
 impl Header {
     pub(crate) fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
+    }
+}
+
+/// Adds the header `name` to those of `--header`, for the option `option`. Fails if `--header` has
+/// one of this name, or if `value` can't be that of a header. The error does not have the value,
+/// which may be secret.
+pub(crate) fn add(
+    headers: &mut Vec<Header>,
+    option: &str,
+    name: &str,
+    value: &str,
+) -> anyhow::Result<()> {
+    let is_taken = headers.iter().any(|header| header.is(name));
+    ensure!(!is_taken, "{option}: --header has `{name}` already");
+    let header = format!("{name}: {value}").parse::<Header>();
+    headers.push(header.map_err(|_| anyhow!("{option}: not a value for a header"))?);
+    Ok(())
+}
+
+/// Adds the `Authorization` for the token of `--bearer` (RFC 6750 §2.1) to the headers of
+/// `--header`.
+pub(crate) fn add_bearer(headers: &mut Vec<Header>, token: &str) -> anyhow::Result<()> {
+    let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    ensure!(
+        is_token,
+        "--bearer: a token is at least one character, all of them ASCII, without spaces"
+    );
+    add(headers, "--bearer", "Authorization", &format!("Bearer {token}"))
+}
+
+/// Adds a `Sec-WebSocket-Protocol` that offers the names of `--subprotocol`, if there are any, to
+/// the headers of `--header`.
+pub(crate) fn add_subprotocols(headers: &mut Vec<Header>, names: &[String]) -> anyhow::Result<()> {
+    // RFC 6455 §4.1: the elements are tokens, as names of headers are.
+    let wrong = names.iter().find(|name| HeaderName::try_from(name.as_str()).is_err());
+    if let Some(name) = wrong {
+        return Err(anyhow!("--subprotocol: `{name}` is not a name for one"));
+    }
+    match names {
+        [] => Ok(()),
+        names => add(headers, "--subprotocol", "Sec-WebSocket-Protocol", &names.join(", ")),
     }
 }
 
@@ -188,6 +230,43 @@ mod tests {
         // Neighbours that no request has anyway.
         let lines = ["Keep-Alive: x", "Upgrade-Insecure-Requests: 1", "Origin: x"];
         assert_eq!(headers(&lines).unwrap().lines(), lines);
+    }
+
+    #[test]
+    fn an_option_for_one_header_adds_it_unless_it_is_there_already() {
+        let mut added = Vec::new();
+        add_bearer(&mut added, "a.b~c+d/e=").unwrap();
+        add(&mut added, "--origin", "Origin", "https://app.example").unwrap();
+        add_subprotocols(&mut added, &["chat".into(), "v1.json".into()]).unwrap();
+        add_subprotocols(&mut added, &[]).unwrap();
+        for (option, name) in [("--bearer", "authorization"), ("--origin", "ORIGIN")] {
+            let error = add(&mut added, option, name, "x").unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("{option}: --header has `{name}` already")
+            );
+        }
+        let lines = Headers::new(added).unwrap().lines();
+        let expected = [
+            "Authorization: Bearer a.b~c+d/e=",
+            "Origin: https://app.example",
+            "Sec-WebSocket-Protocol: chat, v1.json",
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_value_that_would_change_the_request_is_refused_without_being_shown() {
+        let mut added = Vec::new();
+        for token in ["", "se cret", "secret\r\nHost: x", "sécret"] {
+            let error = add_bearer(&mut added, token).unwrap_err().to_string();
+            assert!(!error.contains("cret"), "{error}");
+        }
+        assert!(add(&mut added, "--origin", "Origin", "a\nb").is_err());
+        for name in ["", "a, b", "a b", "é"] {
+            assert!(add_subprotocols(&mut added, &[name.into()]).is_err(), "{name}");
+        }
+        assert_eq!(added, []);
     }
 
     #[test]

@@ -191,15 +191,28 @@ fn usage(error: &clap::Error, stderr: &Stderr) -> ExitCode {
         let _ = error.print();
         return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
     }
-    let text = error.render().to_string();
-    let lines = text
-        .lines()
-        .take_while(|line| !line.is_empty())
-        .map(str::trim);
-    let line = lines.collect::<Vec<_>>().join(" ");
-    let line = line.strip_prefix("error: ").unwrap_or(&line);
-    stderr.write_error(line);
+    let line = one_line(&error.render().to_string());
+    stderr.write_error(line.strip_prefix("error: ").unwrap_or(&line));
     ExitCode::from(MISUSE)
+}
+
+/// Joins the lines of clap's text for an error, up to the usage: the error itself, and the tips,
+/// such as the name of a similar option.
+fn one_line(text: &str) -> String {
+    let mut joined = String::new();
+    let lines = text.lines().map(str::trim);
+    let lines = lines.take_while(|line| {
+        !(line.starts_with("Usage:") || line.starts_with("For more information"))
+    });
+    for line in lines.filter(|line| !line.is_empty()) {
+        joined.push_str(match (joined.as_str(), line.starts_with("tip:")) {
+            ("", _) => "",
+            (_, true) => "; ",
+            (_, false) => " ",
+        });
+        joined.push_str(line);
+    }
+    joined
 }
 
 /// The exit status that clap uses for a wrong command line.
@@ -236,6 +249,30 @@ mod tests {
         ] {
             let joined = with_negative_values(line.split(' ').map(OsString::from));
             assert_eq!(joined.join(OsStr::new(" ")), expected);
+        }
+    }
+
+    #[test]
+    fn the_error_of_a_misspelt_name_suggests_the_right_one_on_the_same_line() {
+        for (line, expected) in [
+            (
+                "f connect ws://h --heder x",
+                "unexpected argument '--heder' found; \
+                 tip: a similar argument exists: '--header'",
+            ),
+            (
+                "f conect ws://h",
+                "unrecognized subcommand 'conect'; \
+                 tip: a similar subcommand exists: 'connect'",
+            ),
+            (
+                "f connect",
+                "the following required arguments were not provided: <URL>",
+            ),
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            let text = one_line(&error.render().to_string());
+            assert_eq!(text.strip_prefix("error: "), Some(expected));
         }
     }
 

@@ -62,8 +62,10 @@ impl Url {
 /// Returns what follows `scheme` and `://` in `text`. A scheme may be in upper or lower case (RFC
 /// 3986 §3.1).
 fn without_scheme<'a>(text: &'a str, scheme: &str) -> anyhow::Result<&'a str> {
-    let split = text.split_once("://");
-    let (written, rest) = split.with_context(|| format!("the URL must start with {scheme}://"))?;
+    let Some((written, rest)) = text.split_once("://") else {
+        let rest = text.trim_start_matches('/');
+        bail!("the URL must start with {scheme}://, write {scheme}://{rest}");
+    };
     let written = written.to_ascii_lowercase();
     if written == scheme {
         return Ok(rest);
@@ -148,7 +150,12 @@ mod tests {
             "wss:// (TLS) is not supported yet, use ws://"
         );
         assert!(error_of("http://h/").ends_with("not http://"));
-        assert!(error_of("h:80").contains("must start with ws://"));
+        for text in ["127.0.0.1:8080/ws", "//127.0.0.1:8080/ws"] {
+            assert_eq!(
+                error_of(text),
+                "the URL must start with ws://, write ws://127.0.0.1:8080/ws"
+            );
+        }
         assert!(error_of("ws://h/#x").contains('#'));
         assert!(error_of("ws://me:pw@h/").contains("user name"));
         assert!(error_of("ws://h:99999/").contains("99999"));

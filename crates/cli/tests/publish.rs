@@ -141,6 +141,69 @@ fn a_hyphen_stands_for_standard_input_without_its_last_line_feed() {
 }
 
 #[test]
+fn several_topics_and_a_binary_message_are_published_together() {
+    let arguments = ["--topic", "cats", "--topic", "dogs", "--binary", "-"];
+    // The line feed at the end belongs to a binary message.
+    let (received, output) = publish_to("200 OK", r#"{"queued":2}"#, &arguments, b"\0\xff\n");
+    assert_eq!(
+        received.body,
+        r#"{"topics":["cats","dogs"],"base64":"AP8K"}"#
+    );
+    assert_eq!(output.stdout, b"queued to 2 connections\n");
+}
+
+#[test]
+fn a_token_is_sent_and_two_of_them_are_a_wrong_command_line() {
+    let arguments = ["--topic", "cats", "--bearer", "a.b", "-H", "X-Mine: c", "meow"];
+    let (received, _) = publish_to("200 OK", r#"{"queued":0}"#, &arguments, b"");
+    assert!(
+        received
+            .head
+            .contains("\r\nauthorization: bearer a.b\r\n")
+    );
+    assert!(received.head.contains("\r\nx-mine: c\r\n"));
+
+    // Nobody listens there.
+    let url = ["--url", "http://127.0.0.1:1", "--topic", "cats", "meow"];
+    let twice = ["--bearer", "a", "-H", "Authorization: b"];
+    let output = publish(&[&url[..], &twice].concat(), b"");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let reason = "framecast: --bearer: --header has `Authorization` already\n";
+    assert_eq!(stderr, reason);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn the_result_is_json_for_programs() {
+    for (status, answer) in [
+        ("200 OK", r#"{"queued":3}"#),
+        ("202 Accepted", r#"{"queued":null}"#),
+    ] {
+        let arguments = ["--topic", "cats", "--json", "meow"];
+        let (_, output) = publish_to(status, answer, &arguments, b"");
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(printed, format!("{answer}\n"));
+        assert_eq!(output.status.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_message_that_reaches_too_few_connections_is_a_failure() {
+    // The server's answer, and the exit status with `--min 2`.
+    for (status, answer, code) in [
+        ("200 OK", r#"{"queued":2}"#, 0),
+        ("200 OK", r#"{"queued":1}"#, 1),
+        ("202 Accepted", r#"{"queued":null}"#, 1),
+    ] {
+        let arguments = ["--topic", "cats", "--min", "2", "meow"];
+        let (_, output) = publish_to(status, answer, &arguments, b"");
+        assert_eq!(output.status.code(), Some(code), "{answer}");
+        // The message was published in any case.
+        assert!(!output.stdout.is_empty());
+    }
+}
+
+#[test]
 fn a_path_in_the_url_is_kept() {
     let (listener, url) = listen();
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n{\"queued\":0}";
@@ -267,6 +330,12 @@ fn a_wrong_url_or_input_fails_with_its_reason_in_one_line() {
             b"",
             2,
             "the URL must start with http://, not ws://",
+        ),
+        (
+            "127.0.0.1:8080",
+            b"",
+            2,
+            "the URL must start with http://, write http://127.0.0.1:8080",
         ),
         (
             "http://localhost/?a",

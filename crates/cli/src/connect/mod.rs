@@ -3,7 +3,8 @@
 //! This file decides when to connect and reconnect, and when to exit. [`handshake`] opens a
 //! connection, and [`open_error`] has the reasons why it could not. [`session`] exchanges messages
 //! over a [`link`], and [`console`] has standard input and output. Standard output has the messages
-//! and nothing else. Everything about the connection goes to standard error.
+//! and nothing else. Everything about the connection goes to standard error. At a terminal with a
+//! line editor, both go above the line that is typed.
 //!
 //! ```text
 //! stdin ─► console ─► session ─► console::command ─► link ─► socket
@@ -12,8 +13,10 @@
 //! stdout ◄─ console ◄───────── console::message ◄─────┘
 //! ```
 //!
-//! [`target`] is the URL to connect to, and [`backoff`] computes the wait before the next attempt.
+//! [`args`] is the command line, [`target`] the URL to connect to, and [`backoff`] computes the wait
+//! before the next attempt.
 
+mod args;
 mod backoff;
 mod console;
 mod handshake;
@@ -22,123 +25,67 @@ mod open_error;
 mod session;
 mod target;
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context as _, Error, bail};
+use anyhow::{Error, bail};
 use tokio::time::sleep;
 use uuid::Uuid;
 
+pub(crate) use self::args::Args;
 use self::{
-    console::{Console, Input, notice},
+    console::{Console, Output},
     handshake::Opened,
     link::{Link, Messages, disconnect::Disconnect},
     open_error::OpenError,
-    session::{Outcome, Session},
+    session::{Outcome, Rules, Session},
     target::Target,
 };
-use crate::{
-    Misuse,
-    header::{Header, Headers},
-};
+use crate::{Misuse, connect::console::message::Format};
 
 /// Time after which a connection counts as stable, so that backoff starts again with the shortest
 /// wait. Arbitrary: longer than connections last if a server accepts each of them and drops it at
 /// once.
 const STABLE: Duration = Duration::from_secs(10);
 
-/// The text of `--help`, wrapped for 80 columns.
-const LONG_ABOUT: &str = "\
-Talk to a WebSocket server: send standard input, print what comes back
-
-Each line of standard input is sent as a text message. Each text message from
-the server is printed as one line on standard output, with control characters
-escaped (a line feed inside a message as \\n). A binary message is printed as
-its size and its first bytes in hexadecimal. Standard output has messages only;
-everything else goes to standard error.
-
-Lines that start with a slash are commands:
-
-  /ping [TEXT]            send a Ping and report its round trip time
-  /close [CODE] [REASON]  close the connection and exit
-  /help                   list these commands
-  //TEXT                  send /TEXT
-
-If the connection is lost, the client reconnects after a random wait. The wait
-is at most 0.5 s; this limit doubles with every attempt, up to 30 s. Lines typed
-meanwhile are sent afterwards, in order. The client does not reconnect after
-/close, after the end of the input, and if the server answers the handshake with
-another status than 101, 408, 429 or 5xx, or closes the connection with code
-1002, 1003, 1007 to 1010 or 4500 to 4999. If the input is not a terminal, the
-very first attempt must succeed. A 409 with Retry-After says that another
-handshake for the same connection is under way: the client tries again, unless
-the input has ended; before its first connection, if the input is not a
-terminal, at most 8 times. If Retry-After is a number of seconds, the client
-waits for that time, but at most 30 s, before the random wait.
-
-In a pipe, the connection is closed once the input has ended and no message has
-arrived for half a second:
-
-  echo hello | framecast connect ws://127.0.0.1:8080/ws
-
-With --echo, standard input is not read, and every message is sent back to the
-server unchanged, until the server closes the connection.
-
-Ctrl-C closes the connection, too. A second Ctrl-C exits at once.
-
-The exit status is 0 if the connection was closed as intended, 2 if the command
-line is wrong, otherwise 1.";
-
-/// Talk to a WebSocket server: send standard input, print what comes back
-#[derive(Debug, clap::Args)]
-#[command(long_about = LONG_ABOUT)]
-pub(crate) struct Args {
-    /// URL to connect to, such as ws://127.0.0.1:8080/ws?token=1
-    url: String,
-
-    /// Append topic=TOPIC to the query of the URL; may be repeated
-    #[arg(long = "topic", value_name = "TOPIC")]
-    topics: Vec<String>,
-
-    /// Add a header to the opening handshake, such as "Origin: https://app.example"; a Host
-    /// replaces that of the URL; may be repeated
-    #[arg(long = "header", value_name = "LINE")]
-    headers: Vec<Header>,
-
-    /// Offer permessage-deflate, and compress messages if the server agrees
-    #[arg(long)]
-    deflate: bool,
-
-    /// Send every message back instead of printing it; standard input is not read
-    #[arg(long)]
-    echo: bool,
-}
-
 /// Runs the client, over several connections if necessary, until the user or the end of the input
 /// ends it. Fails if an error ends it.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let headers = Headers::new(args.headers).map_err(Misuse)?;
+    let headers = args.headers().map_err(Misuse)?;
+    let target = Target::parse(&args.url, &args.topics, headers).map_err(Misuse)?;
+    let source = args.source().map_err(Misuse)?;
+    let console = Console::open(source, args.layout(), args.quiet);
     let mut client = Client {
-        target: Target::parse(&args.url, &args.topics, headers).map_err(Misuse)?,
-        console: Console::open(!args.echo),
+        target,
         deflate: args.deflate,
         echo: args.echo,
+        format: args.format(console.style),
+        rules: Rules {
+            encoding: args.encoding(),
+            wait: args.wait(),
+            left: args.count().map(|count| Rc::new(Cell::new(count))),
+        },
+        console,
         attempt: 0,
         was_connected: false,
     };
     let ending = client.run().await;
     if matches!(ending, Ok(Ending::Interrupted)) {
+        client.console.abandon();
         bail!("interrupted");
     }
-    let Console {
-        output,
-        mut interrupts,
-        ..
-    } = client.console;
-    let printed = tokio::select! {
-        printed = output.finish() => printed.context("writing to standard output"),
-        () = interrupts.next() => bail!("interrupted before everything was printed"),
-    };
-    ending.and(printed)
+    let missing = client.missing(args.count());
+    let failure = client.console.input.take_failure();
+    let printed = client.console.finish().await;
+    ending?;
+    printed?;
+    if let Some(failure) = failure {
+        return Err(failure.into());
+    }
+    missing
 }
 
 /// The way in which the client ended, if not by an error.
@@ -161,6 +108,8 @@ struct Client {
     console: Console,
     deflate: bool,
     echo: bool,
+    format: Format,
+    rules: Rules,
     /// Number of attempts to reconnect since the last connection that lasted for [`STABLE`].
     attempt: u32,
     was_connected: bool,
@@ -172,7 +121,7 @@ impl Client {
         loop {
             let mut asked = Duration::ZERO;
             let opened = tokio::select! {
-                opened = open(&self.target, self.deflate, wait) => opened,
+                opened = open(&self.target, self.deflate, wait, &self.console.output) => opened,
                 () = self.console.interrupts.next() => return Ok(Ending::Closed),
                 () = self.console.output.closed() => return Ok(Ending::Closed),
             };
@@ -197,7 +146,7 @@ impl Client {
 
     /// Runs a session on an open connection, until either side ends it.
     async fn run_session(&mut self, (socket, deflate): Opened) -> Outcome {
-        notice(if deflate.is_some() {
+        self.console.output.notice(if deflate.is_some() {
             "connected, with compression"
         } else {
             "connected"
@@ -207,10 +156,15 @@ impl Client {
         let messages = if self.echo {
             Messages::Echo
         } else {
-            Messages::Print(self.console.output.lines())
+            Messages::Print {
+                lines: self.console.output.lines(),
+                format: self.format,
+                left: self.rules.left.clone(),
+            }
         };
         let link = Link::new(socket, deflate, messages);
-        let outcome = Session::new(link, &mut self.console).run().await;
+        let session = Session::new(link, &mut self.console, self.rules.clone());
+        let outcome = session.run().await;
         if STABLE <= opened.elapsed() {
             self.attempt = 0;
         }
@@ -227,7 +181,8 @@ impl Client {
         if disconnect.is_final() || (is_input_ended && !disconnect.is_orderly()) {
             return Err(disconnect.into());
         }
-        notice(&format!("disconnected: {:#}", Error::from(disconnect)));
+        let reason = Error::from(disconnect);
+        self.console.output.notice(&format!("disconnected: {reason:#}"));
         if is_input_ended {
             return Ok(Next::Leave);
         }
@@ -238,13 +193,13 @@ impl Client {
     fn after_failure(&mut self, error: OpenError) -> anyhow::Result<()> {
         // Without a terminal nobody would notice a wrong address and stop the client.
         let is_hopeless = !self.was_connected
-            && !Input::is_interactive()
+            && !self.console.input.is_watched
             && !error.is_worth_another_attempt(self.attempt);
         // At the end of the input there is nothing left to send.
         if error.is_final() || is_hopeless || self.console.input.is_ended() {
             return Err(error.into());
         }
-        notice(&format!("{:#}", Error::from(error)));
+        self.console.output.notice(&format!("{:#}", Error::from(error)));
         Ok(())
     }
 
@@ -255,33 +210,55 @@ impl Client {
         let random = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
         let wait = backoff::delay(self.attempt, asked, random);
         self.attempt = self.attempt.saturating_add(1);
-        notice(&format!(
+        self.console.output.notice(&format!(
             "reconnecting in {} ms (attempt {})",
             wait.as_millis(),
             self.attempt
         ));
         wait
     }
+
+    /// Fails if fewer messages have arrived than the `count` that the user asked for.
+    fn missing(&self, count: Option<usize>) -> anyhow::Result<()> {
+        let left = self.rules.left.as_ref().map_or(0, |left| left.get());
+        match count {
+            Some(count) if left > 0 => {
+                bail!("only {} of {count} messages arrived", count - left)
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
-async fn open(target: &Target, deflate: bool, wait: Duration) -> Result<Opened, OpenError> {
+async fn open(
+    target: &Target,
+    deflate: bool,
+    wait: Duration,
+    output: &Output,
+) -> Result<Opened, OpenError> {
     sleep(wait).await;
-    notice(&format!("connecting to {target}"));
+    output.notice(&format!("connecting to {target}"));
     handshake::open(target, deflate).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        connect::console::{input::Source, message::Layout},
+        header::Headers,
+    };
 
     #[tokio::test(start_paused = true)]
     async fn the_client_connects_only_after_the_wait() {
         // Nobody listens there.
         let target = Target::parse("ws://127.0.0.1:1/", &[], Headers::default()).unwrap();
         let wait = Duration::from_secs(7);
+        let console = Console::open(Source::Nothing, Layout::Line, true);
         // The clock stands still while the client does anything but wait.
         let begun = tokio::time::Instant::now();
-        assert!(open(&target, false, wait).await.is_err());
+        let opened = open(&target, false, wait, &console.output).await;
+        assert!(opened.is_err());
         assert!(wait <= begun.elapsed());
     }
 }

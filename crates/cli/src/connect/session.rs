@@ -2,29 +2,28 @@
 //! closes the connection.
 
 use std::{
+    cell::Cell,
     future::pending,
     io,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
+use framecast_wire::frame::Kind;
 use tokio::time::{sleep_until, timeout};
 
 use crate::{
     connect::{
         console::{
-            Console, Unsendable,
+            Console, Output,
             command::{Command, HELP, NORMAL},
-            notice,
+            encoding::Encoding,
+            input::Unsendable,
         },
         link::{Event, Link, Written, disconnect::Disconnect, frame, pings::Pings},
     },
     display::escape,
 };
-
-/// Time without a message after which the client closes the connection, once the input has ended.
-/// It is long enough for a reply from anywhere on Earth, with a round trip below 400 ms, and short
-/// enough not to delay a script much.
-const QUIET: Duration = Duration::from_millis(500);
 
 /// Time that a closing handshake may take. Arbitrary: nothing is lost by giving up on it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,11 +62,25 @@ impl Stop {
     }
 }
 
+/// The user's wishes for all sessions.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    /// The encoding of lines that are sent as binary messages. `None` if lines are sent as texts.
+    pub(super) encoding: Option<Encoding>,
+    /// Time without a message after which the client closes the connection, once the input has
+    /// ended. `None` if it does not.
+    pub(super) wait: Option<Duration>,
+    /// The number of messages that are still to arrive, over all sessions. After the last one the
+    /// client closes the connection. `None` if any number may.
+    pub(super) left: Option<Rc<Cell<usize>>>,
+}
+
 /// A session on one connection.
 #[derive(Debug)]
 pub(super) struct Session<'a> {
     link: Link,
     console: &'a mut Console,
+    rules: Rules,
     /// The frame that is being written, and the line that it was made from. Meanwhile no other line
     /// is read, so at most this one is unsent if the connection fails.
     in_flight: Option<(Written, String)>,
@@ -78,10 +91,11 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(link: Link, console: &'a mut Console) -> Self {
+    pub(super) fn new(link: Link, console: &'a mut Console, rules: Rules) -> Self {
         Self {
             link,
             console,
+            rules,
             in_flight: None,
             pings: Pings::default(),
             quiet_since: Instant::now(),
@@ -116,13 +130,14 @@ impl<'a> Session<'a> {
             // A line is taken from the input only while none is in flight.
             let may_take = self.in_flight.is_none() && !self.is_input_ended;
             let may_leave = self.in_flight.is_none() && self.is_input_ended;
-            let leave_at = (self.quiet_since + QUIET).into();
+            let wait = self.rules.wait.filter(|_| may_leave);
+            let leave_at = self.quiet_since + wait.unwrap_or_default();
             let stop = tokio::select! {
                 event = self.link.events.recv() => self.on_event(event),
                 is_written = written(&mut self.in_flight) => self.on_written(is_written),
                 () = self.link.frames.closed() => Some(Stop::WriteFailed),
                 line = self.console.input.next(), if may_take => self.on_line(line).await,
-                () = sleep_until(leave_at), if may_leave => Some(Stop::close(NORMAL)),
+                () = sleep_until(leave_at.into()), if wait.is_some() => Some(Stop::close(NORMAL)),
                 () = self.console.interrupts.next() => Some(Stop::close(GOING_AWAY)),
                 () = self.console.output.closed() => Some(Stop::close(GOING_AWAY)),
             };
@@ -137,10 +152,11 @@ impl<'a> Session<'a> {
             Some(Event::Disconnected(disconnect)) => Some(Stop::Disconnected(disconnect)),
             Some(Event::Message) => {
                 self.quiet_since = Instant::now();
-                None
+                let is_last = self.rules.left.as_ref().is_some_and(|left| left.get() == 0);
+                is_last.then(|| Stop::close(NORMAL))
             }
             Some(Event::Pong(payload)) => {
-                report_pong(&mut self.pings, &payload);
+                report_pong(&mut self.pings, &payload, &self.console.output);
                 None
             }
             // The reader sends a reason before it ends, unless it panics.
@@ -157,40 +173,65 @@ impl<'a> Session<'a> {
     }
 
     async fn on_line(&mut self, line: Option<Result<String, Unsendable>>) -> Option<Stop> {
-        let line = match line {
-            Some(Ok(line)) => line,
+        match line {
+            Some(Ok(line)) if self.console.input.is_typed => self.on_typed(&line).await,
+            Some(Ok(line)) => {
+                self.say(&line, &line).await;
+                None
+            }
             Some(Err(unsendable)) => {
-                notice(&unsendable.to_string());
-                return None;
+                self.refuse(unsendable);
+                None
             }
             None => {
                 self.is_input_ended = true;
                 self.quiet_since = Instant::now();
-                return None;
+                None
             }
-        };
-        let wire = match Command::parse(&line) {
+        }
+    }
+
+    /// Handles a line that a person has typed: a command, or a message.
+    async fn on_typed(&mut self, line: &str) -> Option<Stop> {
+        match Command::parse(line) {
             Ok(Command::Close { code, reason }) => {
                 let reason = reason.to_owned();
                 return Some(Stop::Close { code, reason });
             }
-            Ok(Command::Help) => {
-                HELP.lines().for_each(notice);
-                return None;
-            }
+            Ok(Command::Help) => HELP.lines().for_each(|line| self.console.output.answer(line)),
             Ok(Command::Ping(payload)) => {
                 let payload = payload.as_bytes();
                 self.pings.on_ping(payload.to_vec(), Instant::now());
-                frame::ping(payload)
+                let wire = frame::ping(payload);
+                self.in_flight = Some((self.link.send(wire).await, line.to_owned()));
             }
-            Ok(Command::Send(text)) => self.link.text(text),
-            Err(mistake) => {
-                notice(&mistake);
-                return None;
-            }
-        };
-        self.in_flight = Some((self.link.send(wire).await, line));
+            Ok(Command::Send(text)) => self.say(text, line).await,
+            Err(mistake) => self.console.output.answer(&mistake),
+        }
         None
+    }
+
+    /// Sends a message, which was made from `line`.
+    async fn say(&mut self, text: &str, line: &str) {
+        let wire = match self.rules.encoding {
+            None => self.link.message(Kind::Text, text.as_bytes()),
+            Some(encoding) => match encoding.decode(text) {
+                Some(bytes) => self.link.message(Kind::Binary, &bytes),
+                None => return self.refuse(Unsendable::NotEncoded(encoding)),
+            },
+        };
+        self.in_flight = Some((self.link.send(wire).await, line.to_owned()));
+    }
+
+    /// Handles a line that can't be sent. A person is told so, and goes on. A program would not
+    /// notice, so that its input ends with an error.
+    fn refuse(&mut self, unsendable: Unsendable) {
+        if self.console.input.is_typed {
+            let text = format!("the line {unsendable}; it was not sent");
+            self.console.output.answer(&text);
+        } else {
+            self.console.input.fail(unsendable);
+        }
     }
 
     /// Performs the closing handshake (RFC 6455 §7.1.2). Messages that arrive meanwhile are
@@ -200,7 +241,7 @@ impl<'a> Session<'a> {
             // Does not wait for the write: the server's Close or the end of the socket will follow
             // it.
             drop(self.link.send(frame::close(code, reason)).await);
-            disconnect(&mut self.link, &mut self.pings).await;
+            disconnect(&mut self.link, &mut self.pings, &self.console.output).await;
         };
         let answer = tokio::select! {
             answer = timeout(CLOSE_TIMEOUT, handshake) => answer,
@@ -209,9 +250,10 @@ impl<'a> Session<'a> {
         if self.console.output.is_closed() {
             // The reader of standard output has gone, so the user is not interested any more.
         } else if answer.is_ok() {
-            notice("closed");
+            self.console.output.notice("closed");
         } else {
-            notice("closed without an answer from the server");
+            let text = "closed without an answer from the server";
+            self.console.output.notice(text);
         }
         Outcome::Closed
     }
@@ -229,19 +271,20 @@ impl<'a> Session<'a> {
     /// Waits for the reason why a write has failed. The reader of the socket reports the reason: it
     /// may still receive the server's Close.
     async fn reason(&mut self) -> Disconnect {
-        let disconnect = timeout(CLOSE_TIMEOUT, disconnect(&mut self.link, &mut self.pings)).await;
+        let disconnect = disconnect(&mut self.link, &mut self.pings, &self.console.output);
+        let disconnect = timeout(CLOSE_TIMEOUT, disconnect).await;
         let disconnect = disconnect.ok().flatten();
         disconnect.unwrap_or_else(|| Disconnect::Lost(io::ErrorKind::BrokenPipe.into()))
     }
 }
 
 /// Waits until the connection has ended, and returns the reason. `None` if the reader has panicked.
-async fn disconnect(link: &mut Link, pings: &mut Pings) -> Option<Disconnect> {
+async fn disconnect(link: &mut Link, pings: &mut Pings, output: &Output) -> Option<Disconnect> {
     loop {
         match link.events.recv().await? {
             Event::Disconnected(disconnect) => return Some(disconnect),
             Event::Message => {}
-            Event::Pong(payload) => report_pong(pings, &payload),
+            Event::Pong(payload) => report_pong(pings, &payload, output),
         }
     }
 }
@@ -255,12 +298,12 @@ async fn written(in_flight: &mut Option<(Written, String)>) -> bool {
     }
 }
 
-fn report_pong(pings: &mut Pings, payload: &[u8]) {
+fn report_pong(pings: &mut Pings, payload: &[u8], output: &Output) {
     let Some(round_trip) = pings.on_pong(payload, Instant::now()) else {
         return;
     };
     let milliseconds = round_trip.as_secs_f64() * 1000.0;
     let payload = escape(&String::from_utf8_lossy(payload));
     let separator = if payload.is_empty() { "" } else { " " };
-    notice(&format!("pong{separator}{payload} in {milliseconds:.3} ms"));
+    output.answer(&format!("pong{separator}{payload} in {milliseconds:.3} ms"));
 }

@@ -74,10 +74,13 @@ impl Client {
 
     /// Writes `text` to the standard input of the client.
     pub(crate) async fn type_in(&mut self, text: &str) {
+        self.type_in_bytes(text.as_bytes()).await;
+    }
+
+    /// Writes `bytes` to the standard input of the client.
+    pub(crate) async fn type_in_bytes(&mut self, bytes: &[u8]) {
         let stdin = self.stdin.as_mut().unwrap();
-        within("the input", stdin.write_all(text.as_bytes()))
-            .await
-            .unwrap();
+        within("the input", stdin.write_all(bytes)).await.unwrap();
     }
 
     /// Ends the standard input of the client.

@@ -1,44 +1,13 @@
-//! Tests of the lines that the user types, the lines that the client prints, and its exit. The
-//! server side is tungstenite.
+//! Tests of the lines that a pipe sends, the lines that the client prints, and its exit. The server
+//! side is tungstenite. [`crate::typing`] has the tests at a terminal.
 
-use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::{
-    WebSocketStream, accept_async,
-    tungstenite::{Bytes, Message, protocol::CloseFrame},
+use futures_util::SinkExt as _;
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+use crate::{
+    client::{Client, listen},
+    peer::{Peer, accept, closed_with, received},
 };
-
-use crate::client::{Client, listen, within};
-
-type Peer = WebSocketStream<TcpStream>;
-
-/// Accepts a connection, and performs the opening handshake as its server.
-async fn accept(listener: &TcpListener) -> Peer {
-    let accepted = async {
-        let (socket, _) = listener.accept().await.unwrap();
-        accept_async(socket).await.unwrap()
-    };
-    within("a connection", accepted).await
-}
-
-/// Receives the next message or control frame from the client.
-async fn received(peer: &mut Peer) -> Message {
-    within("a message", peer.next()).await.unwrap().unwrap()
-}
-
-/// Waits for the client's Close, and completes the closing handshake. Returns the code and the
-/// reason of the Close.
-async fn closed_with(peer: &mut Peer) -> (u16, String) {
-    let message = received(peer).await;
-    let Message::Close(Some(CloseFrame { code, reason })) = message else {
-        panic!("expected a Close frame with a code, not {message:?}");
-    };
-    while within("the end", peer.next())
-        .await
-        .is_some_and(|next| next.is_ok())
-    {}
-    (code.into(), reason.to_string())
-}
 
 /// Starts a client with `arguments`, and accepts its connection. Returns the client and the
 /// server's end of the connection.
@@ -104,40 +73,36 @@ async fn every_message_is_printed_as_one_line_that_cannot_control_the_terminal()
     assert_eq!(client.printed().await, "\n");
 }
 
+// `echo /etc/passwd | framecast connect` sent nothing, and "unknown command" was its only trace.
 #[tokio::test]
-async fn a_ping_reports_its_round_trip_on_standard_error() {
+async fn a_pipe_has_no_commands() {
     let (mut client, mut peer) = connected(&[]).await;
-    client.type_in("/ping are you there\n/close\n").await;
-    assert_eq!(
-        received(&mut peer).await,
-        Message::Ping("are you there".into())
-    );
+    let lines = ["/etc/passwd", "/close", "/ping", "//twice", "/"];
+    client.type_in(&(lines.join("\n") + "\n")).await;
+    for line in lines {
+        assert_eq!(received(&mut peer).await, Message::text(line));
+    }
+    client.end_input();
     assert_eq!(closed_with(&mut peer).await.0, 1000);
-
-    let report = client.noticed("pong are you there in ").await;
-    assert!(report.ends_with(" ms\n"), "{report}");
-    assert_eq!(client.exit().await.stdout, "");
-}
-
-#[tokio::test]
-async fn close_sends_code_and_reason_and_exits() {
-    let (mut client, mut peer) = connected(&[]).await;
-    client.type_in("/close 4001 good bye\nnever sent\n").await;
-    let expected = (4001, "good bye".to_owned());
-    assert_eq!(closed_with(&mut peer).await, expected);
     assert_eq!(client.exit().await.status.code(), Some(0));
 }
 
+// Such a line was left out, with a notice and exit status 0.
 #[tokio::test]
-async fn a_command_is_not_sent_as_a_message_and_a_wrong_one_is_explained() {
+async fn a_line_of_a_pipe_that_cannot_be_sent_ends_the_input_with_an_error() {
     let (mut client, mut peer) = connected(&[]).await;
-    client
-        .type_in("/help\n/nonsense\n/close 1006\n//slash\n")
-        .await;
-    assert_eq!(received(&mut peer).await, Message::text("/slash"));
-    client.noticed("/ping [TEXT]").await;
-    client.noticed("unknown command `/nonsense`").await;
-    client.noticed("`1006` is not a close code").await;
+    client.type_in_bytes(b"first\nsec\xffond\nthird\n").await;
+    assert_eq!(received(&mut peer).await, Message::text("first"));
+    // The answers to what was sent are still printed.
+    peer.send(Message::text("hello")).await.unwrap();
+    assert_eq!(closed_with(&mut peer).await.0, 1000);
+
+    let exit = client.exit().await;
+    let last = exit.stderr.lines().last();
+    let reason = "framecast: line 2 of the input is not UTF-8; from this line on nothing was sent";
+    assert_eq!(last, Some(reason));
+    assert_eq!(exit.stdout, "hello\n");
+    assert_eq!(exit.status.code(), Some(1));
 }
 
 #[tokio::test]

@@ -214,6 +214,10 @@ async fn the_error_of_a_wrong_url_is_one_line() {
             "wss:// (TLS) is not supported yet, use ws://",
         ),
         (
+            "127.0.0.1:8080/ws",
+            "the URL must start with ws://, write ws://127.0.0.1:8080/ws",
+        ),
+        (
             "http://localhost/",
             "the URL must start with ws://, not http://",
         ),

@@ -6,6 +6,7 @@
 mod addresses;
 mod allocator;
 mod clients;
+mod connect_options;
 mod descriptors;
 mod documents;
 mod log_lines;

@@ -47,12 +47,53 @@ impl<'a> Command<'a> {
             "close" => close(rest.trim()),
             "help" => Ok(Self::Help),
             "ping" => ping(rest),
-            _ => Err(format!(
-                "unknown command `/{}`, nothing was sent (/help lists the commands)",
-                escape(name)
-            )),
+            _ => Err(unknown(name)),
         }
     }
+}
+
+/// Returns the text for a command that does not exist.
+fn unknown(name: &str) -> String {
+    let tip = match similar(name) {
+        Some(meant) => format!("did you mean /{meant}?"),
+        None => "/help lists the commands".to_owned(),
+    };
+    let name = escape(name);
+    format!("unknown command `/{name}`, nothing was sent; {tip} (//{name} sends /{name})")
+}
+
+/// Returns the command that a user of this name probably means.
+fn similar(name: &str) -> Option<&'static str> {
+    match name {
+        "bye" | "disconnect" | "exit" | "q" | "quit" => Some("close"),
+        "?" | "commands" | "h" => Some("help"),
+        _ => ["close", "help", "ping"]
+            .into_iter()
+            .find(|command| distance(name, command) <= MAX_SLIPS),
+    }
+}
+
+/// Largest distance of a misspelt name from the right one. Arbitrary: the commands differ in more.
+const MAX_SLIPS: usize = 2;
+
+/// Returns the number of bytes to insert, delete or replace that turn one name into the other
+/// (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    // A name that is far too long is not compared byte by byte.
+    if one.len().abs_diff(other.len()) > MAX_SLIPS {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (number, byte) in one.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = number + 1;
+        for (column, other) in other.bytes().enumerate() {
+            let replaced = diagonal + usize::from(byte != other);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
 }
 
 fn ping(text: &str) -> Result<Command<'_>, String> {
@@ -144,6 +185,29 @@ mod tests {
         }
         let too_long = "x".repeat(MAX_REASON_BYTES + 1);
         assert!(Command::parse(&format!("/close 1000 {too_long}")).is_err());
+    }
+
+    #[test]
+    fn the_error_of_a_misspelt_command_suggests_the_right_one() {
+        for (name, meant) in [
+            ("pign", Some("ping")),
+            ("Ping", Some("ping")),
+            ("clse", Some("close")),
+            ("hlp", Some("help")),
+            ("exit", Some("close")),
+            ("?", Some("help")),
+            ("etc/passwd", None),
+            ("msg", None),
+            ("", None),
+        ] {
+            assert_eq!(similar(name), meant, "{name}");
+        }
+        let mistake = Command::parse("/pign x").unwrap_err();
+        let expected = "unknown command `/pign`, nothing was sent; did you mean /ping? \
+                        (//pign sends /pign)";
+        assert_eq!(mistake, expected);
+        assert_eq!(distance("abc", "abc"), 0);
+        assert_eq!(distance("abc", "bcd"), 2);
     }
 
     #[test]

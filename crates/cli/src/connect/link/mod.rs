@@ -18,7 +18,12 @@ pub(crate) mod disconnect;
 pub(crate) mod frame;
 pub(crate) mod pings;
 
-use std::{cell::RefCell, io, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    rc::Rc,
+    time::SystemTime,
+};
 
 use fastwebsockets::{FragmentCollector, Frame, OpCode, Payload};
 use framecast_wire::{
@@ -37,7 +42,7 @@ use tokio::{
 };
 
 use self::{disconnect::Disconnect, frame::Encoder};
-use crate::connect::console::message;
+use crate::connect::console::message::Format;
 
 /// Capacity of the queue of events for the session. Arbitrary: the session takes events whenever it
 /// waits, so that few of them are queued.
@@ -64,8 +69,15 @@ pub(super) enum Event {
 /// The destination of the messages that the server sends.
 #[derive(Debug)]
 pub(super) enum Messages {
-    /// Standard output, as lines.
-    Print(mpsc::Sender<String>),
+    /// Standard output.
+    Print {
+        /// The queue of standard output.
+        lines: mpsc::Sender<Vec<u8>>,
+        format: Format,
+        /// The number of messages that are printed before all others are dropped. `None` if all
+        /// are printed.
+        left: Option<Rc<Cell<usize>>>,
+    },
     /// The server: each message is sent back to it.
     Echo,
 }
@@ -127,9 +139,9 @@ impl Link {
         written
     }
 
-    /// Encodes a text message.
-    pub(super) fn text(&mut self, text: &str) -> Vec<u8> {
-        self.encoder.message(Kind::Text, text.as_bytes())
+    /// Encodes a message.
+    pub(super) fn message(&mut self, kind: Kind, payload: &[u8]) -> Vec<u8> {
+        self.encoder.message(kind, payload)
     }
 }
 
@@ -237,9 +249,22 @@ impl Reader {
         let limit = LIMITS.message_bytes;
         let message = open_message(info, payload, &mut self.inflater, limit)?;
         match &self.messages {
-            // Fails if nobody reads standard output. The session ends then.
-            Messages::Print(lines) => {
-                let _ = lines.send(message::line(info.kind, &message)).await;
+            Messages::Print {
+                lines,
+                format,
+                left,
+            } => {
+                let left = left.as_deref();
+                if left.is_some_and(|left| left.get() == 0) {
+                    return Ok(());
+                }
+                let line = format.message(info.kind, &message, SystemTime::now());
+                // Fails if nobody reads standard output. The session ends then.
+                let _ = lines.send(line).await;
+                // Counted only now, so that the session does not end before the line is queued.
+                if let Some(left) = left {
+                    left.set(left.get() - 1);
+                }
             }
             Messages::Echo => {
                 let wire = self.encoder.message(info.kind, &message);

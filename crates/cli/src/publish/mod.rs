@@ -1,4 +1,7 @@
-//! `framecast publish`: publishes one message over the server's HTTP interface.
+//! `framecast publish`: publishes one message over the server's HTTP interface. [`request`] is the
+//! body that it sends.
+
+mod request;
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -14,15 +17,17 @@ use hyper::{
     header::{CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::time::timeout;
 
+use self::request::{PublishRequest, UserId};
 use crate::{
     Misuse,
     dial::dial,
     display::{first_line, redirection},
-    header::{Header, Headers},
+    header::{self, Header, Headers},
     url::Url,
+    value::{Count, Whole},
 };
 
 /// Time that the connect, the request and the response may take together. Arbitrary: publishing
@@ -33,15 +38,16 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// shorter.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
 
-/// Publish one message to a topic
+/// Publish one message to one or several topics
 ///
 /// Posts the message to URL/publish. Prints the number of connections to which the
-/// server has queued it, or that the number is not known yet. The exit status is 0
-/// if the server has published the message, 2 if the command line is wrong, and
+/// server has queued it, or that the number is not known yet. A connection that
+/// follows several of the topics gets the message once. The exit status is 0 if
+/// the server has published the message, 2 if the command line is wrong, and
 /// otherwise 1.
 ///
 /// If the message is -, it is read from standard input, and a line feed at its end
-/// is removed:
+/// is removed, unless it is --binary:
 ///
 ///   date | framecast publish --topic clock -
 #[derive(Debug, clap::Args)]
@@ -51,9 +57,9 @@ pub(crate) struct Args {
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     url: String,
 
-    /// Topic to publish to
-    #[arg(long)]
-    topic: String,
+    /// Topic to publish to; may be repeated
+    #[arg(long = "topic", value_name = "TOPIC", required = true)]
+    topics: Vec<String>,
 
     /// Publish only to the connections of this user; an id that is a number is sent as a number
     #[arg(long = "user", value_name = "ID")]
@@ -61,8 +67,24 @@ pub(crate) struct Args {
 
     /// Add a header to the request, such as "Origin: https://app.example"; a Host replaces that of
     /// the URL; may be repeated
-    #[arg(long = "header", value_name = "LINE")]
+    #[arg(short = 'H', long = "header", value_name = "LINE")]
     headers: Vec<Header>,
+
+    /// Add the header "Authorization: Bearer TOKEN" to the request
+    #[arg(long, value_name = "TOKEN")]
+    bearer: Option<String>,
+
+    /// Publish the bytes as a binary message
+    #[arg(long)]
+    binary: bool,
+
+    /// Print the result as JSON: {"queued":1}, with null if the number is not known yet
+    #[arg(long)]
+    json: bool,
+
+    /// Fail if the message was queued to fewer than N connections, or if the number is not known
+    #[arg(long, value_name = "N")]
+    min: Option<Count>,
 
     /// Message, or - to read it from standard input; put -- before a message
     /// that starts with a hyphen
@@ -73,26 +95,47 @@ pub(crate) struct Args {
 /// Publishes the message, and prints to how many connections it was queued.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let url = base(&args.url).map_err(Misuse)?;
-    let headers = headers(args.headers).map_err(Misuse)?;
+    let headers = headers(args.headers, args.bearer.as_deref()).map_err(Misuse)?;
     let message = match args.message.as_str() {
-        "-" => read_message()?,
-        _ => args.message,
+        "-" => read_message(args.binary)?,
+        message => message.as_bytes().to_vec(),
     };
-    let request = PublishRequest {
-        topic: &args.topic,
-        message: &message,
-        user_id: args.user_id.as_deref().map(UserId::parse),
-    };
+    let user_id = args.user_id.as_deref().map(UserId::parse);
+    let request = PublishRequest::new(&args.topics, message, args.binary, user_id)?;
     let body = serde_json::to_vec(&request).context("encoding the message")?;
     let exchange = timeout(TIMEOUT, post(&url, &headers, body)).await;
     let response =
         exchange.with_context(|| format!("no answer within {} s", TIMEOUT.as_secs()))??;
-    let line = match queued(&response)? {
+    let queued = queued(&response)?;
+    let line = if args.json {
+        serde_json::json!({ "queued": queued }).to_string()
+    } else {
+        describe(queued)
+    };
+    writeln!(io::stdout(), "{line}").context("writing to standard output")?;
+    check(queued, args.min)
+}
+
+/// Returns the result for a person.
+fn describe(queued: Option<u64>) -> String {
+    match queued {
         Some(1) => "queued to 1 connection".to_owned(),
         Some(queued) => format!("queued to {queued} connections"),
         None => "published; the number of connections is not known yet".to_owned(),
+    }
+}
+
+/// Fails if the message was queued to fewer connections than `min`. Also fails if the number is not
+/// known, because it may be smaller.
+fn check(queued: Option<u64>, min: Option<Count>) -> anyhow::Result<()> {
+    let Some(Whole(min)) = min else {
+        return Ok(());
     };
-    writeln!(io::stdout(), "{line}").context("writing to standard output")
+    match queued {
+        Some(queued) if min.get() as u64 <= queued => Ok(()),
+        Some(_) => bail!("--min {min}: {}", describe(queued)),
+        None => bail!("--min {min}: the number of connections is not known yet"),
+    }
 }
 
 /// Parses `url`. Refuses a URL with a query, because `/publish` will be appended to the URL.
@@ -102,39 +145,15 @@ fn base(url: &str) -> anyhow::Result<Url> {
     Ok(url)
 }
 
-/// Checks the headers of the command line.
-fn headers(given: Vec<Header>) -> anyhow::Result<Headers> {
+/// Checks the headers of the command line, and adds one for the token of `--bearer`.
+fn headers(mut given: Vec<Header>, token: Option<&str>) -> anyhow::Result<Headers> {
+    if let Some(token) = token {
+        header::add_bearer(&mut given, token)?;
+    }
     let headers = Headers::new(given)?;
     let is_own = headers.contains(CONTENT_TYPE.as_str());
     ensure!(!is_own, "--header: `Content-Type` cannot be added");
     Ok(headers)
-}
-
-/// The body of the request.
-#[derive(Debug, Serialize)]
-struct PublishRequest<'a> {
-    topic: &'a str,
-    message: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_id: Option<UserId<'a>>,
-}
-
-/// The id of a user, which is sent as a JSON number or as a JSON string. The server takes both.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-enum UserId<'a> {
-    Number(u64),
-    Text(&'a str),
-}
-
-impl<'a> UserId<'a> {
-    fn parse(id: &'a str) -> Self {
-        match id.parse::<u64>() {
-            // `007` and `+7` are other ids than `7`.
-            Ok(number) if number.to_string() == id => Self::Number(number),
-            _ => Self::Text(id),
-        }
-    }
 }
 
 /// The body of the response.
@@ -154,13 +173,12 @@ enum Answer {
     },
 }
 
-fn read_message() -> anyhow::Result<String> {
-    let mut message = String::new();
-    let mut stdin = io::stdin().lock();
-    let read = stdin.read_to_string(&mut message);
+fn read_message(is_binary: bool) -> anyhow::Result<Vec<u8>> {
+    let mut message = Vec::new();
+    let read = io::stdin().lock().read_to_end(&mut message);
     read.context("reading the message from standard input")?;
     // `echo` and most editors add this line feed, which does not belong to the message.
-    if message.ends_with('\n') {
+    if !is_binary && message.ends_with(b"\n") {
         message.pop();
     }
     Ok(message)
@@ -273,25 +291,12 @@ mod tests {
     }
 
     #[test]
-    fn a_user_id_is_a_number_only_if_it_is_written_like_one() {
-        assert_eq!(UserId::parse("42"), UserId::Number(42));
-        // The last number is 2^64, which is one more than a number can be.
-        for id in ["alice", "007", "+7", "-1", "18446744073709551616", ""] {
-            assert_eq!(UserId::parse(id), UserId::Text(id));
-        }
-    }
-
-    #[test]
-    fn the_body_has_no_field_for_an_option_that_is_not_given() {
-        let mut request = PublishRequest {
-            topic: "cats",
-            message: "\"meow\"",
-            user_id: None,
-        };
-        let json = |request: &_| serde_json::to_string(request).unwrap();
-        assert_eq!(json(&request), r#"{"topic":"cats","message":"\"meow\""}"#);
-
-        request.user_id = Some(UserId::Number(7));
-        assert!(json(&request).ends_with(r#","user_id":7}"#));
+    fn fewer_connections_than_min_are_an_error_and_so_is_an_unknown_number() {
+        let min = Some("2".parse().unwrap());
+        assert!(check(Some(2), min).is_ok());
+        assert!(check(None, None).is_ok());
+        let error = |queued| check(queued, min).unwrap_err().to_string();
+        assert_eq!(error(Some(1)), "--min 2: queued to 1 connection");
+        assert!(error(None).contains("not known yet"));
     }
 }

@@ -1,0 +1,300 @@
+//! The line editor at a terminal: rustyline, on a thread of its own.
+//!
+//! While a line is typed, messages are printed above it ([`Screen::print`]). rustyline has no means
+//! to end a read from another thread. So [`Screen::close`] hands it an empty message, and its hook
+//! for drawing unwinds the thread out of the read. On the way rustyline restores the terminal.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    io::{self, Write as _},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc},
+    thread,
+    time::Duration,
+};
+
+use rustyline::{
+    ColorMode, Config, Editor, ExternalPrinter, Helper,
+    completion::Completer,
+    error::ReadlineError,
+    highlight::Highlighter,
+    hint::Hinter,
+    history::DefaultHistory,
+    validate::{ValidationContext, ValidationResult, Validator},
+};
+use tokio::sync::mpsc::{self, error::TrySendError};
+
+use crate::connect::console::{
+    input::{Line, MAX_LINE_BYTES, Unsendable},
+    message::Style,
+    stage::Stage,
+    terminal::{SavedMode, is_gone},
+};
+
+/// Number of lines that the arrow keys bring back. Arbitrary: more than a person types in one
+/// session.
+const HISTORY_LINES: usize = 1000;
+
+/// Longest wait for the editor to end. It ends within microseconds, unless a search in the history
+/// or half a paste holds it. Arbitrary: hardly noticed by a person.
+const END_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// A message of which nothing is seen: it goes up, and down again by its line feed.
+const NOTHING: &str = "\x1b[A\n";
+
+/// Ends a synchronized update, which rustyline begins before it draws, and the paste mode.
+const RESET: &str = "\x1b[?2026l\x1b[?2004l";
+
+/// The terminal on which a person types and messages are printed.
+#[derive(Clone)]
+pub(super) struct Screen {
+    stage: Stage,
+    printer: Arc<Mutex<Box<dyn ExternalPrinter + Send>>>,
+    mode: Arc<Mutex<Option<SavedMode>>>,
+}
+
+impl fmt::Debug for Screen {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Screen").field(&self.stage).finish()
+    }
+}
+
+impl Screen {
+    /// Starts the editor. It sends each line to `lines`, and each Ctrl-C to `interrupts`.
+    pub(super) fn open(
+        style: Style,
+        lines: mpsc::Sender<Line>,
+        interrupts: mpsc::Sender<()>,
+    ) -> io::Result<Self> {
+        let mode = SavedMode::take()?;
+        let stage = Stage::new();
+        let (sender, printer) = std_mpsc::channel();
+        let typist = Typist {
+            stage: stage.clone(),
+            prompt: style.prompt(),
+            lines: Some(lines),
+            interrupts,
+        };
+        thread::Builder::new()
+            .name("editor".into())
+            .spawn(move || typist.run(&sender))?;
+        let printer = printer.recv();
+        let printer = printer.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        Ok(Self {
+            stage,
+            printer: Arc::new(Mutex::new(printer?)),
+            mode: Arc::new(Mutex::new(Some(mode))),
+        })
+    }
+
+    /// Prints lines above the one that is typed. `text` must end with a line feed.
+    pub(super) fn print(&self, text: String) -> io::Result<()> {
+        if !self.stage.begin_print() {
+            let mut stdout = io::stdout();
+            stdout.write_all(text.as_bytes())?;
+            return stdout.flush();
+        }
+        let printed = self.hand_over(text);
+        self.stage.end_print();
+        printed
+    }
+
+    /// Ends the editor, and restores the terminal. What was printed before is on the screen then.
+    pub(super) fn close(&self) {
+        if !self.stage.wait_for_end(Duration::ZERO) {
+            let screen = self.clone();
+            // A thread, because the editor takes no message while it searches in the history.
+            thread::spawn(move || {
+                // The channel has room for one message. So once the first of these is in it, the
+                // editor has taken all others.
+                let _ = screen.hand_over(NOTHING.into());
+                screen.stage.stop();
+                let _ = screen.hand_over(NOTHING.into());
+            });
+        }
+        let has_ended = self.stage.wait_for_end(END_TIMEOUT);
+        let mode = self.mode.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(mode);
+        let end = if has_ended { "" } else { "\r\n" };
+        // Fails if the terminal is gone.
+        let mut stdout = io::stdout();
+        let _ = write!(stdout, "{RESET}{end}").and_then(|()| stdout.flush());
+    }
+
+    fn hand_over(&self, text: String) -> io::Result<()> {
+        let mut printer = self.printer.lock().unwrap_or_else(PoisonError::into_inner);
+        printer.print(text).map_err(io::Error::other)
+    }
+}
+
+/// The printer that the editor's thread hands out, or the reason why there is no editor.
+type Opened = io::Result<Box<dyn ExternalPrinter + Send>>;
+
+/// The thread of the editor.
+struct Typist {
+    stage: Stage,
+    /// The prompt without and with colours.
+    prompt: (&'static str, &'static str),
+    /// `None` once the user has ended the input, or the session takes no more lines.
+    lines: Option<mpsc::Sender<Line>>,
+    interrupts: mpsc::Sender<()>,
+}
+
+/// What follows after a line.
+#[derive(PartialEq, Eq)]
+enum Next {
+    End,
+    Read,
+}
+
+impl Typist {
+    /// Reads lines until the editor is closed.
+    fn run(mut self, opened: &std_mpsc::Sender<Opened>) {
+        let editor = open(&self.stage).and_then(|mut editor| {
+            let printer = editor.create_external_printer()?;
+            let printer: Box<dyn ExternalPrinter + Send> = Box::new(printer);
+            Ok((editor, printer))
+        });
+        match editor {
+            Ok((editor, printer)) => {
+                // Fails if nobody waits for it any more.
+                let _ = opened.send(Ok(printer));
+                self.read(editor);
+            }
+            Err(error) => drop(opened.send(Err(io::Error::other(error)))),
+        }
+        // A message is written at once from now on.
+        self.stage.end();
+    }
+
+    fn read(&mut self, mut editor: Editor<Hooks, DefaultHistory>) {
+        while self.stage.enter() {
+            // After the end of the input, the editor only takes Ctrl-C, and prints messages.
+            let prompt = if self.lines.is_some() {
+                self.prompt
+            } else {
+                ("", "")
+            };
+            // The hook unwinds if the editor is to end, or rustyline has panicked.
+            let Ok(read) = catch_unwind(AssertUnwindSafe(|| editor.readline(&prompt))) else {
+                return;
+            };
+            self.stage.leave();
+            if self.on_read(read) == Next::End {
+                return;
+            }
+        }
+    }
+
+    fn on_read(&mut self, read: rustyline::Result<String>) -> Next {
+        match read {
+            Ok(line) => self.deliver(checked(line)),
+            Err(ReadlineError::Interrupted) => {
+                // Fails if one is waiting already.
+                let _ = self.interrupts.try_send(());
+            }
+            // Ctrl-D, or the end of a terminal that is gone.
+            Err(ReadlineError::Eof) if !is_gone() => self.lines = None,
+            Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                self.deliver(Err(Unsendable::NotUtf8));
+            }
+            Err(_) => return Next::End,
+        }
+        Next::Read
+    }
+
+    /// Sends a line to the session. Waits while the session takes none. If it never will again, the
+    /// editor still reads, because only then it prints the messages that it was handed.
+    fn deliver(&mut self, line: Line) {
+        let Some(lines) = &self.lines else {
+            return;
+        };
+        let is_sent = match lines.try_send(line) {
+            Ok(()) => true,
+            Err(TrySendError::Full(line)) => {
+                self.stage.wait();
+                lines.blocking_send(line).is_ok()
+            }
+            Err(TrySendError::Closed(_)) => false,
+        };
+        if !is_sent {
+            self.lines = None;
+        }
+    }
+}
+
+/// Returns the line as it is sent. A pasted text may have several lines, and is one message. The
+/// line feeds at its end come from the paste, and not from the user.
+fn checked(mut line: String) -> Line {
+    line.truncate(line.trim_end_matches('\n').len());
+    if MAX_LINE_BYTES < line.len() {
+        return Err(Unsendable::TooLong);
+    }
+    Ok(line)
+}
+
+fn open(stage: &Stage) -> rustyline::Result<Editor<Hooks, DefaultHistory>> {
+    let config = Config::builder()
+        .auto_add_history(true)
+        .max_history_size(HISTORY_LINES)?
+        // The hook for drawing is called only with colours. The prompt is uncoloured if it must be.
+        .color_mode(ColorMode::Forced)
+        .build();
+    let mut editor = Editor::with_config(config)?;
+    editor.set_helper(Some(Hooks(stage.clone())));
+    Ok(editor)
+}
+
+/// The calls of rustyline by which the phase of the editor is known.
+struct Hooks(Stage);
+
+impl Highlighter for Hooks {
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(
+        &'s self,
+        prompt: &'p str,
+        _default: bool,
+    ) -> Cow<'b, str> {
+        if !self.0.draw() {
+            // Does not call the panic hook: nothing is wrong.
+            resume_unwind(Box::new("the editor is to end"));
+        }
+        Cow::Borrowed(prompt)
+    }
+}
+
+impl Validator for Hooks {
+    fn validate(&self, _: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
+        self.0.complete();
+        Ok(ValidationResult::Valid(None))
+    }
+}
+
+impl Completer for Hooks {
+    type Candidate = String;
+}
+
+impl Hinter for Hooks {
+    type Hint = String;
+}
+
+impl Helper for Hooks {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_feeds_at_the_end_of_a_paste_are_not_sent_and_others_are() {
+        for (typed, sent) in [("a\nb\n\n", "a\nb"), ("a ", "a "), ("\n", ""), ("", "")] {
+            assert_eq!(checked(typed.into()).unwrap(), sent);
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_refused() {
+        assert!(checked("x".repeat(MAX_LINE_BYTES)).is_ok());
+        let line = checked("x".repeat(MAX_LINE_BYTES + 1));
+        assert!(matches!(line, Err(Unsendable::TooLong)));
+    }
+}
