@@ -18,6 +18,8 @@ pub struct Plan {
     pub warm_up: Duration,
     /// The length of the measured time.
     pub duration: Duration,
+    /// True if the connections end by a reset, false if by a closing handshake.
+    pub aborts: bool,
     /// Number of connections that the processes with a lower index have open at the same time. It
     /// is the index of this process's first connection among the connections of all processes.
     pub connection_offset: usize,
@@ -38,6 +40,9 @@ pub struct Target {
     pub path: String,
     /// Further header lines of the opening handshake, and of the requests to the relay.
     pub headers: Vec<String>,
+    /// Number of messages that the server sends on each connection before any other. They do not
+    /// count.
+    pub greetings: u32,
 }
 
 /// The protocol that a server speaks.
@@ -300,11 +305,13 @@ pub(crate) mod tests {
                 authority: "h".into(),
                 path: "/".into(),
                 headers: vec![],
+                greetings: 0,
             },
             scenario,
             ramp: Duration::ZERO,
             warm_up: Duration::ZERO,
             duration: Duration::ZERO,
+            aborts: false,
             connection_offset: 0,
             processes: 1,
         }

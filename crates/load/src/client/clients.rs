@@ -4,7 +4,7 @@
 //! time-outs are exact to the nanosecond, as a schedule needs them. There is no task to keep and to
 //! wake for each connection, so that the generator costs less than the server that it measures.
 
-use std::{mem, net::TcpStream, os::fd::OwnedFd, time::Duration};
+use std::{collections::VecDeque, mem, net::TcpStream, os::fd::OwnedFd, time::Duration};
 
 use rustix::{
     buffer::spare_capacity,
@@ -19,7 +19,7 @@ use crate::{
     account::report::Connections,
     client::{
         Client, Context, Stage,
-        dial::dial,
+        dial::Dialer,
         event::{ClientKey, End, Event, Handler, Role},
         frame::{Keys, Opcode},
         handshake::Handshake,
@@ -41,12 +41,14 @@ pub(crate) struct Clients {
     buffer: Vec<u8>,
     keys: Keys,
     target: Target,
-    /// Index of this process's first connection among the connections of all processes.
-    connection_offset: usize,
+    dialer: Dialer,
     /// Number of connections that are not open yet.
     opening: usize,
     /// Connections that ended outside of [`poll`](Self::poll), which tells the handler.
     ended: Vec<(ClientKey, End)>,
+    /// Connections that have begun the closing handshake, oldest first, each with the time at which
+    /// it ends even if the server has not ended it.
+    leaving: VecDeque<(Moment, ClientKey)>,
     pub counts: Connections,
     /// The reason why a connection ended, for the connection that was the first to end. Connections
     /// that the generator itself has closed do not count.
@@ -67,10 +69,11 @@ impl Clients {
             clients: SlotMap::with_key(),
             buffer: Vec::new(),
             keys,
+            dialer: Dialer::new(target.address, connection_offset),
             target: target.clone(),
-            connection_offset,
             opening: 0,
             ended: Vec::new(),
+            leaving: VecDeque::new(),
             counts: Connections::default(),
             first_end: None,
         })
@@ -95,17 +98,16 @@ impl Clients {
         let handshake = handshake.transpose();
         let handshake = handshake.map_err(|error| Error::Random(error.into()))?;
         let socket = self.dial_socket()?;
-        let client = Client::new(socket, self.target.scheme, role, handshake, due);
+        let client = Client::new(socket, &self.target, role, handshake, due);
         let key = self.clients.insert(client);
         self.add(key)?;
         self.opening += 1;
         Ok(key)
     }
 
-    fn dial_socket(&self) -> Result<TcpStream, Error> {
-        let address = self.target.address;
-        let socket = dial(address, self.connection_offset + self.clients.len());
-        socket.map_err(|error| Error::Connect(address, error))
+    fn dial_socket(&mut self) -> Result<TcpStream, Error> {
+        let socket = self.dialer.dial(self.clients.len());
+        socket.map_err(|error| Error::Connect(self.target.address, error))
     }
 
     /// Adds the socket of a connection to epoll.
@@ -139,10 +141,14 @@ impl Clients {
     }
 
     /// Begins the closing handshake of a connection. If it is not open yet, ends it at once
-    /// instead.
+    /// instead. A connection for HTTP has no closing handshake, and is closed.
     pub(crate) fn leave(&mut self, key: ClientKey) {
         match self.clients.get_mut(key) {
             Some(client) if client.is_opening() => self.abort(key),
+            Some(client) if client.is_http() => {
+                client.close_gently();
+                self.clients.remove(key);
+            }
             Some(client) => {
                 client.conn(key, &mut self.keys).leave();
                 // Fails only if epoll does. A write that fails is found when the socket is read.
@@ -150,6 +156,24 @@ impl Clients {
             }
             None => {}
         }
+    }
+
+    /// Begins the closing handshakes of all connections.
+    pub(crate) fn leave_all(&mut self, handler: &mut dyn Handler) -> Result<(), Error> {
+        let keys: Vec<_> = self.clients.keys().collect();
+        for some in keys.chunks(LEAVING_AT_ONCE) {
+            for key in some {
+                self.leave(*key);
+            }
+            // The answers of the server, so that they do not pile up.
+            self.poll(Moment::now(), handler)?;
+        }
+        Ok(())
+    }
+
+    /// Returns how many connections have not ended.
+    pub(crate) fn len(&self) -> usize {
+        self.clients.len()
     }
 
     /// Returns true unless the connection has ended.
@@ -171,6 +195,11 @@ impl Clients {
             return Ok(());
         };
         self.counts.resent += client.requests.take_resent();
+        if client.state.take_leave() {
+            // Without this, the end of the connection would be a reset.
+            client.close_gently();
+            self.leaving.push_back((Moment::now() + CLOSE_TIMEOUT, key));
+        }
         match client.stage {
             Stage::Parked if client.requests.is_empty() => return Ok(()),
             Stage::Parked => return self.reconnect(key),
@@ -221,6 +250,7 @@ impl Clients {
         for (key, end) in mem::take(&mut self.ended) {
             self.end(key, end, handler);
         }
+        self.end_overdue(handler);
         if self.next_event == self.events.len() {
             self.wait(until)?;
         }
@@ -232,6 +262,24 @@ impl Clients {
         let handled = end - self.next_event;
         self.next_event = end;
         Ok(handled)
+    }
+
+    /// Ends the connections whose closing handshake has taken too long.
+    fn end_overdue(&mut self, handler: &mut dyn Handler) {
+        if self.leaving.is_empty() {
+            return;
+        }
+        let now = Moment::now();
+        while let Some(&(due, key)) = self.leaving.front()
+            && due <= now
+        {
+            self.leaving.pop_front();
+            if let Some(client) = self.clients.get(key) {
+                self.counts.unclosed += u64::from(!client.is_closed());
+                client.close_by_reset();
+                self.end(key, End::Left, handler);
+            }
+        }
     }
 
     fn wait(&mut self, until: Moment) -> Result<(), Error> {
@@ -317,6 +365,9 @@ impl Clients {
         let Some(mut client) = self.clients.remove(key) else {
             return;
         };
+        if let End::Closed(_) = end {
+            client.answer_close(key, &mut self.keys, &end);
+        }
         let context = Context {
             key,
             keys: &mut self.keys,
@@ -347,6 +398,14 @@ pub(crate) enum Endpoint<'a> {
     /// A WebSocket at this path.
     WebSocket(&'a str),
 }
+
+/// Number of connections that begin the closing handshake before the answers of the server are
+/// read. Arbitrary.
+const LEAVING_AT_ONCE: usize = 256;
+
+/// Time after which a connection is reset whose closing handshake the server has not answered, or
+/// which the server has not ended then (RFC 6455 §7.1.1). Arbitrary.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Largest number of events that epoll returns from one wait. Arbitrary.
 const MAX_EVENTS: usize = 1024;

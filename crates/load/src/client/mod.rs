@@ -1,6 +1,7 @@
 //! Connections of the generator. This file has the state of a connection, and reads its socket.
 //!
-//! [`clients`] has all connections of a process, on sockets from [`dial`]. [`event`] has the events
+//! [`clients`] has all connections of a process, on sockets from [`dial`], which chooses their local
+//! side by [`sources`]. [`event`] has the events
 //! that a scenario handles, and the calls with which it sends. [`handshake`] is the opening
 //! handshake. [`frame`] encodes what a client sends, [`messages`] parses what it receives, and
 //! [`output`] buffers what its socket does not take. [`http`] parses heads of responses, [`answer`]
@@ -19,25 +20,32 @@ pub(crate) mod messages;
 mod output;
 pub(crate) mod relay;
 mod requests;
+mod sources;
 
 use std::{
     io::{self, Read as _},
     mem,
     net::{Shutdown, TcpStream},
+    time::Duration,
 };
 
 use rustix::event::epoll::EventFlags;
+use socket2::SockRef;
 
 use self::{
     answer::{Answer, Input},
-    event::{ClientKey, Conn, End, Event, Handler, Role, State},
+    event::{ClientKey, Conn, End, Event, Handler, Leave, Role, State},
     frame::{Keys, Opcode},
     handshake::{Expected, Handshake},
     messages::{Assembly, Incoming},
     output::Output,
     requests::Requests,
 };
-use crate::{clock::Moment, error::Error, plan::Scheme};
+use crate::{
+    clock::Moment,
+    error::Error,
+    plan::{Scheme, Target},
+};
 
 /// One connection of the generator to the server.
 #[derive(Debug)]
@@ -50,6 +58,9 @@ struct Client {
     /// The received part of a frame or response that is not complete yet.
     rest: Vec<u8>,
     assembly: Assembly,
+    scheme: Scheme,
+    /// Number of messages from the server that are still to be skipped.
+    greetings: u32,
     /// The requests that are not answered yet, if it is used for plain HTTP.
     requests: Requests,
 }
@@ -57,11 +68,14 @@ struct Client {
 /// The stage of a connection.
 ///
 /// ```text
-/// Connecting ─► Upgrading ─► Open
+/// Connecting ─► Upgrading ─► Open ─► Closed
 ///         └───────────────► Http ─► Parked ─► Reconnecting ─► Http
 /// ```
 #[derive(Debug)]
 enum Stage {
+    /// Both sides have sent a Close, this one first. The server ends the connection (RFC 6455
+    /// §7.1.1).
+    Closed,
     /// The socket connects. Then the client begins this opening handshake; if there is none, the
     /// connection is used for plain HTTP.
     Connecting(Option<Handshake>),
@@ -89,7 +103,7 @@ impl Client {
     /// HTTP. `dialed` is the time for which the connect was scheduled.
     fn new(
         socket: TcpStream,
-        scheme: Scheme,
+        target: &Target,
         role: Role,
         handshake: Option<Handshake>,
         dialed: Moment,
@@ -102,10 +116,12 @@ impl Client {
                 role,
                 dialed,
                 output: Output::default(),
-                is_leaving: false,
+                leave: Leave::Staying,
             },
             rest: Vec::new(),
-            assembly: Assembly::new(scheme),
+            assembly: Assembly::new(target.scheme),
+            scheme: target.scheme,
+            greetings: target.greetings,
             requests: Requests::default(),
         }
     }
@@ -119,6 +135,44 @@ impl Client {
     /// Returns true while the socket connects.
     fn is_connecting(&self) -> bool {
         matches!(self.stage, Stage::Connecting(_) | Stage::Reconnecting)
+    }
+
+    /// Returns true if the connection is used for HTTP requests.
+    fn is_http(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Http | Stage::Parked | Stage::Reconnecting
+        )
+    }
+
+    /// Returns true if the server has answered the closing handshake.
+    fn is_closed(&self) -> bool {
+        matches!(self.stage, Stage::Closed)
+    }
+
+    /// Makes the end of the connection one without a reset.
+    fn close_gently(&self) {
+        // Fails only for a socket that has ended.
+        let _ = SockRef::from(&self.socket).set_linger(None);
+    }
+
+    /// Makes the end of the connection a reset.
+    fn close_by_reset(&self) {
+        let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Answers the Close of a server that has begun the closing handshake, or its end of the
+    /// connection. The connection can then be dropped.
+    fn answer_close(&mut self, key: ClientKey, keys: &mut Keys, end: &End) {
+        if matches!(self.stage, Stage::Open) {
+            if let End::Closed(Some(code)) = end {
+                let code = code.to_be_bytes();
+                self.conn(key, keys).send(Opcode::Close, &[&code]);
+                // Fails if the server has ended the connection, too.
+                let _ = self.state.output.flush(&self.socket);
+            }
+            self.close_gently();
+        }
     }
 
     /// Returns how many bytes wait for the socket, or for an answer of the server.
@@ -192,12 +246,12 @@ impl Client {
         }
         buffer[..kept].copy_from_slice(&self.rest);
         let read = match self.socket.read(&mut buffer[kept..]) {
-            Ok(0) if self.state.is_leaving => return Err(End::Left),
+            Ok(0) if self.state.is_leaving() => return Err(End::Left),
             Ok(0) => return Err(self.on_end_of_stream(context)),
             Ok(read) => read,
             Err(error) if is_temporary(&error) => return Ok(()),
             // A server may answer the closing handshake by a reset, too.
-            Err(_) if self.state.is_leaving => return Err(End::Left),
+            Err(_) if self.state.is_leaving() => return Err(End::Left),
             Err(_) if self.is_between_responses() => return Err(End::Expired),
             Err(error) => return Err(End::Failed(Error::Broken(error))),
         };
@@ -263,6 +317,8 @@ impl Client {
         let mut conn = Conn::new(key, &mut self.state, keys);
         match &self.stage {
             Stage::Connecting(_) | Stage::Parked | Stage::Reconnecting => Ok(None),
+            // §5.5.1: what follows a Close does not count.
+            Stage::Closed => Ok(Some(bytes.len())),
             Stage::Upgrading(expected) => {
                 let rejected = |rejection| End::Failed(Error::Rejected(rejection));
                 let taken = expected.check(bytes).map_err(rejected)?;
@@ -289,16 +345,23 @@ impl Client {
             Stage::Open => {
                 // The code of a Close, if one arrives: `Some(None)` for a Close without a code.
                 let mut closed = None;
+                let greetings = &mut self.greetings;
                 let taken = self.assembly.take(bytes, |incoming| match incoming {
+                    Incoming::Message(_) if *greetings > 0 => *greetings -= 1,
                     Incoming::Message(message) => on_event(Event::Message(message), &mut conn),
                     Incoming::Ping(payload) => conn.send(Opcode::Pong, &[payload]),
                     Incoming::Close(code) => closed = Some(code),
                 });
                 match (taken, closed) {
                     (Err(error), _) => Err(End::Failed(Error::Protocol(error))),
-                    (Ok(_), Some(_)) if self.state.is_leaving => Err(End::Left),
-                    (Ok(_), Some(code)) => Err(End::Closed(code)),
                     (Ok(taken), None) => Ok(taken),
+                    (Ok(_), Some(code)) if !self.state.is_leaving() => Err(End::Closed(code)),
+                    // A bare TCP server has sent the Close back, and does not end the connection.
+                    (Ok(_), Some(_)) if self.scheme == Scheme::Tcp => Err(End::Left),
+                    (Ok(taken), Some(_)) => {
+                        self.stage = Stage::Closed;
+                        Ok(taken)
+                    }
                 }
             }
         }

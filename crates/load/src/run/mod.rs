@@ -43,6 +43,7 @@ pub fn run(
 ) -> Result<(Report, Option<ServerUse>), Error> {
     let mut user = User {
         probe: try_connection(plan)?,
+        aborts: plan.aborts,
         meter: pid.map(Meter::new).transpose()?,
         interruption,
         show,
@@ -52,8 +53,11 @@ pub fn run(
     } else {
         run_here(plan, &mut user)?
     };
-    let meter = user.meter;
-    let used = meter.and_then(|meter| meter.server_use(&report, plan.connections()));
+    let mut report = report;
+    let used = user.meter.and_then(|mut meter| {
+        report.memory = meter.take_samples();
+        meter.server_use(&report, plan.connections())
+    });
     Ok((report, used))
 }
 
@@ -75,6 +79,8 @@ fn try_connection(plan: &Plan) -> Result<Option<Probe>, Error> {
 /// user asks for it. A worker process has its parent process as its supervisor instead.
 struct User<'a> {
     probe: Option<Probe>,
+    /// True if the probe ends by a reset.
+    aborts: bool,
     meter: Option<Meter>,
     interruption: Interruption,
     show: &'a mut dyn FnMut(&Progress),
@@ -82,8 +88,11 @@ struct User<'a> {
 
 impl Supervisor for User<'_> {
     fn on_ready(&mut self) -> Result<Moment, Error> {
-        // Closes the probe.
-        self.probe = None;
+        if let Some(probe) = self.probe.take()
+            && !self.aborts
+        {
+            probe.leave();
+        }
         Ok(Moment::now())
     }
 
@@ -100,6 +109,9 @@ impl Supervisor for User<'_> {
     }
 
     fn on_progress(&mut self, progress: &Progress) {
+        if let Some(meter) = &mut self.meter {
+            meter.sample(progress.now, progress.open);
+        }
         (self.show)(progress);
     }
 

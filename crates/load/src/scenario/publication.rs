@@ -186,6 +186,7 @@ mod tests {
             authority: "h".into(),
             path: "/".into(),
             headers: vec![],
+            greetings: 0,
         };
         let publication = Publication::new(protocol, FORMAT, "t", &target);
         let (before, after) = publication.around_stamp();
