@@ -18,8 +18,6 @@ pub struct Plan {
     pub warm_up: Duration,
     /// The length of the measured time.
     pub duration: Duration,
-    /// True if the connections end by a reset, false if by a closing handshake.
-    pub aborts: bool,
     /// Number of connections that the processes with a lower index have open at the same time. It
     /// is the index of this process's first connection among the connections of all processes.
     pub connection_offset: usize,
@@ -43,6 +41,9 @@ pub struct Target {
     /// Number of messages that the server sends on each connection before any other. They do not
     /// count.
     pub greetings: u32,
+    /// True if the connections end by a reset: those that are open at the end of the run without a
+    /// closing handshake, and others as soon as the server has answered it.
+    pub aborts: bool,
 }
 
 /// The protocol that a server speaks.
@@ -306,12 +307,12 @@ pub(crate) mod tests {
                 path: "/".into(),
                 headers: vec![],
                 greetings: 0,
+                aborts: false,
             },
             scenario,
             ramp: Duration::ZERO,
             warm_up: Duration::ZERO,
             duration: Duration::ZERO,
-            aborts: false,
             connection_offset: 0,
             processes: 1,
         }

@@ -14,7 +14,7 @@ use crate::{
 
 /// Open connections and close them at once, again and again
 ///
-/// The latency is that of the connect and the opening handshake.
+/// The time to open is that of the connect and the opening handshake.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {

@@ -9,9 +9,9 @@ use crate::{
 
 /// Open connections, and hold them
 ///
-/// With --pid the result has the server's memory for each connection. The latency
-/// is that of the connect and the opening handshake. A connection counts as
-/// delivered if it is still open at the end.
+/// With --pid the result has the server's memory for each connection, and the plot
+/// its memory over time. The time to open is that of the connect and the opening
+/// handshake. A connection counts as delivered if it is still open at the end.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {

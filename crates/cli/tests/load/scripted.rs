@@ -124,6 +124,18 @@ impl Peer {
         Some((header[0], payload))
     }
 
+    /// Reads until the client ends the connection. Returns the bytes, or the error of a reset.
+    pub(crate) fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.reader.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Sends the end of the stream, and keeps reading.
+    pub(crate) fn finish(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
     /// Sends a text message of at most 125 bytes.
     pub(crate) fn send(&mut self, text: &str) {
         self.send_frame(0x81, text.as_bytes());
@@ -250,11 +262,13 @@ pub(crate) fn to_others() -> SocketAddr {
 }
 
 /// Options of `load` that describe the protocol of [`broadcaster`].
-pub(crate) const PROTOCOL: [&str; 6] = [
+pub(crate) const PROTOCOL: [&str; 7] = [
     "--subscribe",
     "sub {topic}",
     "--subscribed",
     "ok",
     "--publish",
     "pub {payload}",
+    // The server answers no closing handshake.
+    "--abort",
 ];

@@ -178,6 +178,7 @@ mod tests {
             path: "/".into(),
             headers: headers.iter().map(|&header| header.into()).collect(),
             greetings: 0,
+            aborts: false,
         }
     }
 

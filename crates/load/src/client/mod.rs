@@ -58,7 +58,9 @@ struct Client {
     /// The received part of a frame or response that is not complete yet.
     rest: Vec<u8>,
     assembly: Assembly,
-    scheme: Scheme,
+    /// True if the connection ends by a reset, as soon as the server has answered the closing
+    /// handshake. A bare TCP server does not end a connection.
+    aborts: bool,
     /// Number of messages from the server that are still to be skipped.
     greetings: u32,
     /// The requests that are not answered yet, if it is used for plain HTTP.
@@ -120,7 +122,7 @@ impl Client {
             },
             rest: Vec::new(),
             assembly: Assembly::new(target.scheme),
-            scheme: target.scheme,
+            aborts: target.aborts || target.scheme == Scheme::Tcp,
             greetings: target.greetings,
             requests: Requests::default(),
         }
@@ -150,10 +152,12 @@ impl Client {
         matches!(self.stage, Stage::Closed)
     }
 
-    /// Makes the end of the connection one without a reset.
+    /// Makes the end of the connection one without a reset, unless the plan wants a reset.
     fn close_gently(&self) {
-        // Fails only for a socket that has ended.
-        let _ = SockRef::from(&self.socket).set_linger(None);
+        if !self.aborts {
+            // Fails only for a socket that has ended.
+            let _ = SockRef::from(&self.socket).set_linger(None);
+        }
     }
 
     /// Makes the end of the connection a reset.
@@ -164,7 +168,7 @@ impl Client {
     /// Answers the Close of a server that has begun the closing handshake, or its end of the
     /// connection. The connection can then be dropped.
     fn answer_close(&mut self, key: ClientKey, keys: &mut Keys, end: &End) {
-        if matches!(self.stage, Stage::Open) {
+        if matches!(self.stage, Stage::Open) && !self.aborts {
             if let End::Closed(Some(code)) = end {
                 let code = code.to_be_bytes();
                 self.conn(key, keys).send(Opcode::Close, &[&code]);
@@ -356,8 +360,7 @@ impl Client {
                     (Err(error), _) => Err(End::Failed(Error::Protocol(error))),
                     (Ok(taken), None) => Ok(taken),
                     (Ok(_), Some(code)) if !self.state.is_leaving() => Err(End::Closed(code)),
-                    // A bare TCP server has sent the Close back, and does not end the connection.
-                    (Ok(_), Some(_)) if self.scheme == Scheme::Tcp => Err(End::Left),
+                    (Ok(_), Some(_)) if self.aborts => Err(End::Left),
                     (Ok(taken), Some(_)) => {
                         self.stage = Stage::Closed;
                         Ok(taken)

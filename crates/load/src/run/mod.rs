@@ -43,7 +43,7 @@ pub fn run(
 ) -> Result<(Report, Option<ServerUse>), Error> {
     let mut user = User {
         probe: try_connection(plan)?,
-        aborts: plan.aborts,
+        aborts: plan.target.aborts,
         meter: pid.map(Meter::new).transpose()?,
         interruption,
         show,

@@ -105,7 +105,7 @@ impl RunLoop<'_> {
         let mut report = self.scenario.into_report();
         report.connections = self.clients.counts.clone();
         report.generator = generator;
-        if !self.plan.aborts {
+        if !self.plan.target.aborts {
             report.connections.unclosed = leave(&mut self.clients)?;
         }
         Ok(report)

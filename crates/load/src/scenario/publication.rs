@@ -187,6 +187,7 @@ mod tests {
             path: "/".into(),
             headers: vec![],
             greetings: 0,
+            aborts: false,
         };
         let publication = Publication::new(protocol, FORMAT, "t", &target);
         let (before, after) = publication.around_stamp();
