@@ -129,7 +129,7 @@ impl Load<'_> {
             }
             Kind::Handshake | Kind::Idle => option("--connections", connections),
         }
-        // Some floors know no closing handshake, and the sockets of a run must leave no ports behind.
+        // Some floors know no closing handshake.
         words.push("--abort".into());
         let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
         if cell.has_messages() {

@@ -41,9 +41,10 @@ mod scenario;
 
 pub use self::{
     account::{
+        connections::Connections,
         latencies::Latencies,
         meter::{MemorySample, ServerUse},
-        report::{Connections, Report, STEPS},
+        report::{Report, STEPS},
         sequence::Tally,
         timeline::{LatencySteps, StepLatencies},
         usage::Cpu,

@@ -60,8 +60,8 @@ pub(super) struct CommonArgs {
     #[arg(long)]
     abort: bool,
 
-    /// Process id of the server, to measure its CPU time and memory, and to tell whether it or the
-    /// generator was the bottleneck
+    /// Process id of the server, to measure its CPU time and memory, and to tell whether it was the
+    /// bottleneck
     #[arg(long, value_name = "PID")]
     pid: Option<Pid>,
 

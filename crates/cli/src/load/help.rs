@@ -16,8 +16,7 @@ Words of the result:
   stall          a second without any delivery, after which a closed loop takes
                  the messages in flight for lost and sends the next one
   sent late      by how much the generator itself sent later than scheduled
-  held up        sent late because the server did not read, or had not closed
-                 earlier connections
+  held up        sent late because the server did not read what was sent before
   warm-up        the time before the measured time: its messages count in totals
                  and faults, but not in rates and latencies
 

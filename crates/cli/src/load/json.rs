@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use crate::load::{
     Outcome,
+    check::Check,
     settings::{Settings, command},
     summary::generator_shares,
-    threshold::Check,
     verdict::Verdict,
 };
 
@@ -45,7 +45,7 @@ struct Document<'a> {
     deliveries_per_second: f64,
     /// The payloads of the messages that arrived in the measured time.
     payload_bytes_per_second: Option<f64>,
-    /// Time from the scheduled sending of a message to its arrival. `None` if there are no messages.
+    /// Time from the scheduled sending of a message to its arrival, if there are messages.
     latency_us: Option<Percentiles>,
     /// Time from the scheduled connect to the end of the opening handshake, if that is measured.
     time_to_open_us: Option<Percentiles>,

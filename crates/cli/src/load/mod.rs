@@ -4,10 +4,11 @@
 //! [`idle`]. [`common`] has the options of all, and [`help`] the end of the help. [`interrupt`]
 //! handles Ctrl-C, and [`progress`] shows the progress of a run. [`outcome`] is a run with its
 //! result. [`summary`] formats it as a table. [`output`] writes it to files, whose formats are in
-//! [`json`] (with the [`settings`]), [`hdr`] and [`plot`]. [`figures`] formats numbers, [`threshold`]
-//! checks whether the result is good enough, and [`verdict`] whether it is about the server or about
-//! the generator.
+//! [`json`] (with the [`settings`]), [`hdr`] and [`plot`]. [`figures`] formats numbers.
+//! [`threshold`] checks whether the result is good enough, with a [`check`] for each option, and
+//! [`verdict`] whether it is about the server or about the generator.
 
+mod check;
 mod churn;
 mod common;
 mod echo;

@@ -238,8 +238,14 @@ fn generator(outcome: &Outcome<'_>) -> String {
         let _ = write!(text, ", sent p99 {} late", time(late.at(0.99)));
     }
     if outcome.report.held_up > 0 {
-        let messages = plural(outcome.report.held_up, "message");
-        let _ = write!(text, ", {messages} held up by the server");
+        // The ceiling of a handshake run is an option, which may as well be too low for the rate.
+        let held_up = count(outcome.report.held_up);
+        let by = if outcome.is_about_opening() {
+            "waited for one of --connections to end"
+        } else {
+            "held up by the server"
+        };
+        let _ = write!(text, ", {held_up} {by}");
     }
     if outcome.processes > 1 {
         let _ = write!(text, ", the busiest of {} processes", outcome.processes);

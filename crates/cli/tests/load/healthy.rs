@@ -189,7 +189,7 @@ fn the_latencies_and_the_plot_are_written_to_their_files() {
         "latency over percentiles",
         "latency over time",
         "throughput over time",
-        "99 %",
+        ">99<",
         &server.url("/echo"),
         "prefers-color-scheme: dark",
     ] {

@@ -1,4 +1,5 @@
-//! Results of a run: [`report`] holds all of them, and gathers them while the run goes on.
+//! Results of a run: [`report`] holds all of them, and gathers them while the run goes on. A part of
+//! it are the counts of [`connections`].
 //!
 //! [`sequence`] finds the missing, duplicate and late messages of one numbered stream at one
 //! receiver. [`spread`] measures the time between the first and the last delivery of a publication.
@@ -6,6 +7,7 @@
 //! measured time. [`meter`] measures CPU time and memory of the server, which [`usage`] reads from
 //! `/proc`.
 
+pub(crate) mod connections;
 pub(crate) mod latencies;
 pub(crate) mod meter;
 pub(crate) mod report;

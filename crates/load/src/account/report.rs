@@ -1,13 +1,13 @@
 //! The report of a run, and the recorder that gathers it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     account::{
-        latencies::Latencies, meter::MemorySample, sequence::Tally, timeline::LatencySteps,
-        usage::Cpu,
+        connections::Connections, latencies::Latencies, meter::MemorySample, sequence::Tally,
+        timeline::LatencySteps, usage::Cpu,
     },
     clock::Moment,
 };
@@ -48,8 +48,9 @@ pub struct Report {
     /// Times from the scheduled sending of a message until the generator sent it, in an open loop,
     /// for messages scheduled in the measured time. Those that the server held up do not count.
     pub sent_late: Latencies,
-    /// Number of messages of an open loop that the server held up: it did not read fast enough, or
-    /// as many connections were open as the plan allows.
+    /// Number of messages of an open loop that the server held up: it did not read fast enough. In a
+    /// handshake run: number of connections that waited because as many were open as the plan
+    /// allows.
     pub held_up: u64,
     /// Times from the first delivery of a publication to its last one.
     pub spread: Latencies,
@@ -64,28 +65,6 @@ pub struct Report {
     pub generator: Cpu,
     /// The memory of the server over the run, if its process is known.
     pub memory: Vec<MemorySample>,
-}
-
-/// Counts of the connections of a run, and the times of their handshakes.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Connections {
-    /// Number of connections that were opened.
-    pub opened: u64,
-    /// Times from the scheduled connect of a connection until it was open. A WebSocket is open when
-    /// the 101 has arrived, a connection for plain HTTP when TCP has connected.
-    pub handshakes: Latencies,
-    /// Number of connections that failed before they were open.
-    pub failed: u64,
-    /// Number of open connections that the server ended, or that broke.
-    pub disconnected: u64,
-    /// Number of connections that the server closed with each close code.
-    pub close_codes: BTreeMap<u16, u64>,
-    /// Number of closing handshakes that the generator began, and that the server did not answer in
-    /// time.
-    pub unclosed: u64,
-    /// Number of publications over HTTP that were sent again, because the server had ended the
-    /// connection before it answered them. One that was sent three times counts twice.
-    pub resent: u64,
 }
 
 impl Report {
@@ -142,20 +121,6 @@ impl Report {
         self.connections.add(&other.connections);
         self.stalls += other.stalls;
         self.generator = self.generator.busier(other.generator);
-    }
-}
-
-impl Connections {
-    fn add(&mut self, other: &Self) {
-        self.opened += other.opened;
-        self.handshakes.add(&other.handshakes);
-        self.failed += other.failed;
-        self.disconnected += other.disconnected;
-        for (code, count) in &other.close_codes {
-            *self.close_codes.entry(*code).or_default() += count;
-        }
-        self.unclosed += other.unclosed;
-        self.resent += other.resent;
     }
 }
 

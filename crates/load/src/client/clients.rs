@@ -16,9 +16,10 @@ use rustix::{
 use slotmap::{Key as _, KeyData, SlotMap};
 
 use crate::{
-    account::report::Connections,
+    account::connections::Connections,
     client::{
         Client, Context, Stage,
+        closing::CLOSE_TIMEOUT,
         dial::Dialer,
         event::{ClientKey, End, Event, Handler, Role},
         frame::{Keys, Opcode},
@@ -36,10 +37,10 @@ pub(crate) struct Clients {
     events: Vec<epoll::Event>,
     /// Index in `events` of the event that is handled next.
     next_event: usize,
-    clients: SlotMap<ClientKey, Client>,
+    pub(super) clients: SlotMap<ClientKey, Client>,
     /// The receive buffer, which all connections share.
     buffer: Vec<u8>,
-    keys: Keys,
+    pub(super) keys: Keys,
     target: Target,
     dialer: Dialer,
     /// Number of connections that are not open yet.
@@ -48,7 +49,7 @@ pub(crate) struct Clients {
     ended: Vec<(ClientKey, End)>,
     /// Connections that have begun the closing handshake, oldest first, each with the time at which
     /// it ends even if the server has not ended it.
-    leaving: VecDeque<(Moment, ClientKey)>,
+    pub(super) leaving: VecDeque<(Moment, ClientKey)>,
     pub counts: Connections,
     /// The reason why a connection ended, for the connection that was the first to end. Connections
     /// that the generator itself has closed do not count.
@@ -138,37 +139,6 @@ impl Clients {
         if let Some(client) = self.clients.get_mut(key) {
             client.post(parts.concat());
         }
-    }
-
-    /// Begins the closing handshake of a connection. If it is not open yet, ends it at once
-    /// instead. A connection for HTTP has no closing handshake, and is closed.
-    pub(crate) fn leave(&mut self, key: ClientKey) {
-        match self.clients.get_mut(key) {
-            Some(client) if client.is_opening() => self.abort(key),
-            Some(client) if client.is_http() => {
-                client.close_gently();
-                self.clients.remove(key);
-            }
-            Some(client) => {
-                client.conn(key, &mut self.keys).leave();
-                // Fails only if epoll does. A write that fails is found when the socket is read.
-                let _ = self.flush(key);
-            }
-            None => {}
-        }
-    }
-
-    /// Begins the closing handshakes of all connections.
-    pub(crate) fn leave_all(&mut self, handler: &mut dyn Handler) -> Result<(), Error> {
-        let keys: Vec<_> = self.clients.keys().collect();
-        for some in keys.chunks(LEAVING_AT_ONCE) {
-            for key in some {
-                self.leave(*key);
-            }
-            // The answers of the server, so that they do not pile up.
-            self.poll(Moment::now(), handler)?;
-        }
-        Ok(())
     }
 
     /// Returns how many connections have not ended.
@@ -264,24 +234,6 @@ impl Clients {
         Ok(handled)
     }
 
-    /// Ends the connections whose closing handshake has taken too long.
-    fn end_overdue(&mut self, handler: &mut dyn Handler) {
-        if self.leaving.is_empty() {
-            return;
-        }
-        let now = Moment::now();
-        while let Some(&(due, key)) = self.leaving.front()
-            && due <= now
-        {
-            self.leaving.pop_front();
-            if let Some(client) = self.clients.get(key) {
-                self.counts.unclosed += u64::from(!client.is_closed());
-                client.close_by_reset();
-                self.end(key, End::Left, handler);
-            }
-        }
-    }
-
     fn wait(&mut self, until: Moment) -> Result<(), Error> {
         let time = until.since(Moment::now()).min(LONGEST_WAIT);
         let time = Timespec::try_from(time).ok();
@@ -361,7 +313,7 @@ impl Clients {
         }
     }
 
-    fn end(&mut self, key: ClientKey, end: End, handler: &mut dyn Handler) {
+    pub(super) fn end(&mut self, key: ClientKey, end: End, handler: &mut dyn Handler) {
         let Some(mut client) = self.clients.remove(key) else {
             return;
         };
@@ -398,14 +350,6 @@ pub(crate) enum Endpoint<'a> {
     /// A WebSocket at this path.
     WebSocket(&'a str),
 }
-
-/// Number of connections that begin the closing handshake before the answers of the server are
-/// read. Arbitrary.
-const LEAVING_AT_ONCE: usize = 256;
-
-/// Time after which a connection is reset whose closing handshake the server has not answered, or
-/// which the server has not ended then (RFC 6455 §7.1.1). Arbitrary.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Largest number of events that epoll returns from one wait. Arbitrary.
 const MAX_EVENTS: usize = 1024;

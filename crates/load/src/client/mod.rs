@@ -1,15 +1,16 @@
 //! Connections of the generator. This file has the state of a connection, and reads its socket.
 //!
 //! [`clients`] has all connections of a process, on sockets from [`dial`], which chooses their local
-//! side by [`sources`]. [`event`] has the events
-//! that a scenario handles, and the calls with which it sends. [`handshake`] is the opening
-//! handshake. [`frame`] encodes what a client sends, [`messages`] parses what it receives, and
-//! [`output`] buffers what its socket does not take. [`http`] parses heads of responses, [`answer`]
-//! parses whole responses, and [`requests`] has the requests that wait for a response. [`dialog`] is
-//! a blocking connection, over which [`relay`] registers connections at framecast's relay.
+//! side by [`sources`]; [`closing`] ends them. [`event`] has the events that a scenario handles, and
+//! the calls with which it sends. [`handshake`] is the opening handshake. [`frame`] encodes what a
+//! client sends, [`messages`] parses what it receives, and [`output`] buffers what its socket does
+//! not take. [`http`] parses heads of responses, [`answer`] parses whole responses, and [`requests`]
+//! has the requests that wait for a response. [`dialog`] is a blocking connection, over which
+//! [`relay`] registers connections at framecast's relay.
 
 mod answer;
 pub(crate) mod clients;
+mod closing;
 mod dial;
 pub(crate) mod dialog;
 pub(crate) mod event;
@@ -26,11 +27,9 @@ use std::{
     io::{self, Read as _},
     mem,
     net::{Shutdown, TcpStream},
-    time::Duration,
 };
 
 use rustix::event::epoll::EventFlags;
-use socket2::SockRef;
 
 use self::{
     answer::{Answer, Input},
@@ -145,38 +144,6 @@ impl Client {
             self.stage,
             Stage::Http | Stage::Parked | Stage::Reconnecting
         )
-    }
-
-    /// Returns true if the server has answered the closing handshake.
-    fn is_closed(&self) -> bool {
-        matches!(self.stage, Stage::Closed)
-    }
-
-    /// Makes the end of the connection one without a reset, unless the plan wants a reset.
-    fn close_gently(&self) {
-        if !self.aborts {
-            // Fails only for a socket that has ended.
-            let _ = SockRef::from(&self.socket).set_linger(None);
-        }
-    }
-
-    /// Makes the end of the connection a reset.
-    fn close_by_reset(&self) {
-        let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
-    }
-
-    /// Answers the Close of a server that has begun the closing handshake, or its end of the
-    /// connection. The connection can then be dropped.
-    fn answer_close(&mut self, key: ClientKey, keys: &mut Keys, end: &End) {
-        if matches!(self.stage, Stage::Open) && !self.aborts {
-            if let End::Closed(Some(code)) = end {
-                let code = code.to_be_bytes();
-                self.conn(key, keys).send(Opcode::Close, &[&code]);
-                // Fails if the server has ended the connection, too.
-                let _ = self.state.output.flush(&self.socket);
-            }
-            self.close_gently();
-        }
     }
 
     /// Returns how many bytes wait for the socket, or for an answer of the server.

@@ -48,12 +48,11 @@ pub fn run(
         interruption,
         show,
     };
-    let report = if processes > 1 {
+    let mut report = if processes > 1 {
         Workers::start(plan, processes)?.run(plan, &mut user)?
     } else {
         run_here(plan, &mut user)?
     };
-    let mut report = report;
     let used = user.meter.and_then(|mut meter| {
         report.memory = meter.take_samples();
         meter.server_use(&report, plan.connections())

@@ -36,6 +36,7 @@ impl Probe {
             Err(Failure::Rejected(rejection)) => Err(Error::Rejected(rejection)),
         }
     }
+
     /// Ends the connection by a closing handshake. A drop ends it by a reset. So does this, if it is
     /// a bare TCP connection, which has no closing handshake.
     pub(crate) fn leave(self) {

@@ -128,14 +128,14 @@ fn seconds_axis(seconds: f64, unit: &'static str) -> Axis {
 /// Returns the axis of percentiles up to `last` nines: with a tick for the median and for each nine.
 fn percentile_axis(last: f64) -> Axis {
     let named = [
-        (0.0, "0 %"),
-        (0.5, "50 %"),
-        (0.9, "90 %"),
-        (0.99, "99 %"),
-        (0.999, "99.9 %"),
-        (0.9999, "99.99 %"),
-        (0.99999, "99.999 %"),
-        (0.999_999, "99.9999 %"),
+        (0.0, "0"),
+        (0.5, "50"),
+        (0.9, "90"),
+        (0.99, "99"),
+        (0.999, "99.9"),
+        (0.9999, "99.99"),
+        (0.99999, "99.999"),
+        (0.999_999, "99.9999"),
     ];
     let ticks = named.map(|(share, name)| (nines(share), name.to_owned()));
     // Two nines at least.
@@ -236,8 +236,8 @@ mod tests {
             let labels = ticks.into_iter().map(|(_, label)| label);
             labels.collect::<Vec<_>>()
         };
-        assert_eq!(labels(0.3), ["0 %", "50 %", "90 %", "99 %"]);
-        assert_eq!(labels(3.5), ["0 %", "50 %", "90 %", "99 %", "99.9 %"]);
+        assert_eq!(labels(0.3), ["0", "50", "90", "99"]);
+        assert_eq!(labels(3.5), ["0", "50", "90", "99", "99.9"]);
         assert!((nines(0.999) - 3.0).abs() < 1e-9);
     }
 
