@@ -236,12 +236,16 @@ pub(crate) fn to_all(first: u8) -> SocketAddr {
     let peers: Arc<Mutex<Vec<Peer>>> = Arc::default();
     scripted_from_request(Arc::new(move |mut peer| {
         join(&mut peer, &peers);
-        while let Some((_, payload)) = peer.read_frame() {
+        while let Some((sent, payload)) = peer.read_frame()
+            && sent != CLOSE
+        {
             let mut peers = peers.lock().unwrap();
             peers
                 .iter_mut()
                 .for_each(|peer| peer.send_frame(first, &payload));
         }
+        // The others still have a handle of this connection.
+        peer.finish();
     }))
 }
 
@@ -258,8 +262,12 @@ pub(crate) fn to_others() -> SocketAddr {
                 .filter(|other| other.stream.peer_addr().is_ok_and(|address| address != own));
             others.for_each(|other| other.send(&message));
         }
+        peer.finish();
     }))
 }
+
+/// The first byte of a Close.
+const CLOSE: u8 = 0x88;
 
 /// Options of `load` that describe the protocol of [`broadcaster`].
 pub(crate) const PROTOCOL: [&str; 7] = [

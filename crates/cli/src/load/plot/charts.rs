@@ -6,7 +6,7 @@ use framecast_load::{Latencies, STEPS, StepLatencies};
 
 use crate::load::{
     Outcome,
-    figures::{bytes, count, rounded, short, time},
+    figures::{bytes, plural, rounded, short, time},
     plot::{
         panel::{Axis, Panel, Place},
         scale::Scale,
@@ -99,14 +99,14 @@ pub(super) fn memory(drawing: &mut Drawing, place: Place, outcome: &Outcome<'_>)
     let last = points.last().map_or(0.0, |(seconds, _)| *seconds);
     let y = Axis::new(Scale::fitting(0.0, most), "", bytes);
     let x = seconds_axis(last, "seconds since the first connection");
-    let mut memory = format!("up to {}", bytes(most));
+    let mut memory = bytes(most);
     if let Some(server) = &outcome.server {
         let each = bytes(server.resident_bytes_per_connection.max(0.0));
         memory = format!("{memory}, {each} a connection");
     }
     let keys = [
         ("p50", memory),
-        ("p99", format!("up to {} connections open", count(most_open as u64))),
+        ("p99", format!("{} open", plural(most_open as u64, "connection"))),
     ];
     let title = "memory of the server over time";
     let mut panel = Panel::new(drawing, place, title, &keys, (&x, &y));
