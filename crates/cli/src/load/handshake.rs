@@ -8,6 +8,7 @@ use crate::{
         Scenario,
         common::{CommonArgs, Rate},
         figures::{plural, rounded},
+        help,
     },
     value::Count,
 };
@@ -16,7 +17,7 @@ use crate::{
 ///
 /// The time to open is that of the connect and the opening handshake.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, after_help = help::SEE)]
 pub(super) struct Args {
     /// Number of connections at a time
     #[arg(long, value_name = "N", default_value = "64")]

@@ -1,5 +1,10 @@
 //! The end of the help of `framecast load`: the words of a result, and the exit statuses.
 
+/// The end of the help of each scenario.
+pub(super) const SEE: &str =
+    "framecast load --help explains the words of the result and the exit statuses";
+
+/// The end of the help of `framecast load`.
 pub(super) const AFTER: &str = "\
 Words of the result:
   closed loop    so many messages are in flight (--depth, --in-flight), and the
