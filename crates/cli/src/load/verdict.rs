@@ -3,8 +3,9 @@
 //! Pure.
 //!
 //! A generator near the limit of its core says little by itself. In an open loop the schedule tells
-//! more: a generator that sends on time is fast enough, however busy it is, and one that is late is
-//! not, however idle. In a closed loop either side may set the pace, so that the two are compared.
+//! more: one that sends late is too slow, however idle it is, and one that sends on time and is not
+//! busy all the time is fast enough. One that is busy all the time may send on time and still read
+//! late. In a closed loop either side may set the pace. In both cases the two are compared.
 
 use std::time::Duration;
 
@@ -55,7 +56,9 @@ impl Verdict {
     pub(super) fn of(evidence: &Evidence) -> Self {
         match evidence.lateness {
             Some(lateness) => Self::of_open_loop(evidence, lateness),
-            None => Self::of_closed_loop(evidence),
+            None if evidence.waited >= STARVED => Self::Starved,
+            None if evidence.ran < BUSY => Self::Fine,
+            None => Self::of_busier(evidence),
         }
     }
 
@@ -69,6 +72,8 @@ impl Verdict {
         let is_much = lateness.p99 >= evidence.latency.mul_f64(LATE_SHARE);
         if is_starved {
             Self::Starved
+        } else if evidence.busy() >= SATURATED {
+            Self::of_busier(evidence)
         } else if lateness.p99 >= LATE && is_much {
             Self::Late
         } else if evidence.ran >= BUSY && !evidence.server_is_busier() {
@@ -78,13 +83,11 @@ impl Verdict {
         }
     }
 
-    fn of_closed_loop(evidence: &Evidence) -> Self {
-        let busy = evidence.ran + evidence.waited;
+    /// Returns the verdict on a generator that is near its limit: whether it or the server is nearer.
+    fn of_busier(evidence: &Evidence) -> Self {
         match evidence.server {
-            _ if evidence.waited >= STARVED => Self::Starved,
-            _ if evidence.ran < BUSY => Self::Fine,
             Some(_) if evidence.server_is_busier() => Self::Fine,
-            Some(server) if server + MARGIN < busy => Self::Bottleneck,
+            Some(server) if server + MARGIN < evidence.busy() => Self::Bottleneck,
             _ => Self::Unclear,
         }
     }
@@ -103,9 +106,13 @@ impl Verdict {
 }
 
 impl Evidence {
+    /// Returns the share of the time for which the generator ran or waited for a core.
+    fn busy(&self) -> f64 {
+        self.ran + self.waited
+    }
+
     fn server_is_busier(&self) -> bool {
-        let busy = self.ran + self.waited;
-        self.server.is_some_and(|server| server >= busy)
+        self.server.is_some_and(|server| server >= self.busy())
     }
 
     /// Returns the sentences about the verdict, for a generator of `processes` processes. `None` if
@@ -116,12 +123,12 @@ impl Evidence {
         let more = format!("--workers {}, or more machines", processes + 1);
         let text = match (Verdict::of(self), self.lateness, self.server) {
             (Verdict::Fine, ..) => return None,
-            (Verdict::Bottleneck, Some(_), _) => format!(
+            (Verdict::Bottleneck, Some(_), _) if late.p50 >= BEHIND => format!(
                 "The generator itself is the bottleneck: it did not hold the rate, and sent half of \
                  the messages more than {} late. Use {more}.",
                 time(late.p50)
             ),
-            (Verdict::Bottleneck, None, server) => format!(
+            (Verdict::Bottleneck, _, server) => format!(
                 "The generator itself is the bottleneck: it used {ran} of a core, and the server {}. \
                  Use {more}.",
                 percent(server.unwrap_or(0.0))
@@ -154,6 +161,10 @@ impl Evidence {
 
 /// Share of a core: a generator that runs for at least this is near its limit.
 const BUSY: f64 = 0.9;
+
+/// Share of the measured time: a generator that runs or waits for a core for at least this is never
+/// idle, so that messages wait for it.
+const SATURATED: f64 = 0.97;
 
 /// Share of the measured time by which two shares must differ to say which one is larger. `/proc` is
 /// read some milliseconds before or after the measured time begins and ends.
@@ -228,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generator_that_holds_the_rate_is_no_bottleneck_however_busy_it_is() {
+    fn a_generator_that_holds_the_rate_and_is_idle_at_times_is_no_bottleneck() {
         assert_eq!(Verdict::of(&open(0.93, [20, 90])), Verdict::Busy);
         let beside_a_busier_server = Evidence {
             server: Some(0.98),
@@ -236,6 +247,18 @@ mod tests {
         };
         assert_eq!(Verdict::of(&beside_a_busier_server), Verdict::Fine);
         assert_eq!(Verdict::of(&open(0.6, [20, 90])), Verdict::Fine);
+    }
+
+    #[test]
+    fn a_generator_that_is_never_idle_may_read_late_although_it_holds_the_rate() {
+        let saturated = |server| {
+            let on_time = open(0.99, [20, 90]);
+            Verdict::of(&Evidence { server, ..on_time })
+        };
+        assert_eq!(saturated(Some(0.5)), Verdict::Bottleneck);
+        assert_eq!(saturated(Some(0.98)), Verdict::Unclear);
+        assert_eq!(saturated(Some(1.0)), Verdict::Fine);
+        assert_eq!(saturated(None), Verdict::Unclear);
     }
 
     #[test]
