@@ -52,7 +52,7 @@ impl Outcome<'_> {
         outputs
             .hdr
             .write(|| Ok(hdr::percentiles(&self.report.latency)))?;
-        outputs.plot.write(|| Ok(plot::svg(self)))
+        outputs.plot.write(|| Ok(plot::picture(self)))
     }
 
     pub(super) fn is_idle(&self) -> bool {

@@ -23,7 +23,7 @@ use crate::load::Outcome;
 type Chart = fn(&mut Drawing, Place, &Outcome<'_>);
 
 /// Returns the picture of a result.
-pub(super) fn svg(outcome: &Outcome<'_>) -> String {
+pub(super) fn picture(outcome: &Outcome<'_>) -> String {
     let scenario = outcome.scenario;
     let title = format!("{}: {}", scenario.name, scenario.description);
     let mut drawing = Drawing::default();
