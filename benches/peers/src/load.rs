@@ -129,6 +129,9 @@ impl Load<'_> {
             }
             Kind::Handshake | Kind::Idle => option("--connections", connections),
         }
+        // Some floors know no closing handshake.
+        words.push("--abort".into());
+        let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
         if cell.has_messages() {
             option("--size", cell.size.to_string());
             words.push("--binary".into());

@@ -21,7 +21,8 @@
 //! `client::messages`, are files of their own.
 //!
 //! Latency is counted from the time at which a message was *scheduled* to be sent. So it includes
-//! the time for which a slow server delays the sender.
+//! the time for which a slow server delays the sender. The time for which the generator itself is
+//! late is counted separately, so that a result says whose delay it shows.
 //!
 //! `plan` describes a run and `run` executes it. A `scenario` decides which connections there are
 //! and what they send; `client` implements the connections. `account` counts messages, faults and
@@ -40,10 +41,12 @@ mod scenario;
 
 pub use self::{
     account::{
+        connections::Connections,
         latencies::Latencies,
-        meter::ServerUse,
-        report::{Connections, Report, STEPS},
+        meter::{MemorySample, ServerUse},
+        report::{Report, STEPS},
         sequence::Tally,
+        timeline::{LatencySteps, StepLatencies},
         usage::Cpu,
     },
     client::{http::Rejection, messages::ProtocolError},

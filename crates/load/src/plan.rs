@@ -38,6 +38,12 @@ pub struct Target {
     pub path: String,
     /// Further header lines of the opening handshake, and of the requests to the relay.
     pub headers: Vec<String>,
+    /// Number of messages that the server sends on each connection before any other. They do not
+    /// count.
+    pub greetings: u32,
+    /// True if the connections end by a reset: those that are open at the end of the run without a
+    /// closing handshake, and others as soon as the server has answered it.
+    pub aborts: bool,
 }
 
 /// The protocol that a server speaks.
@@ -300,6 +306,8 @@ pub(crate) mod tests {
                 authority: "h".into(),
                 path: "/".into(),
                 headers: vec![],
+                greetings: 0,
+                aborts: false,
             },
             scenario,
             ramp: Duration::ZERO,

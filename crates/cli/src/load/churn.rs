@@ -8,6 +8,7 @@ use crate::{
         common::{CommonArgs, Rate, WEBSOCKET_URL},
         fanout::{Crowd, describe},
         figures::{plural, rounded},
+        help,
     },
     value::Count,
 };
@@ -20,7 +21,11 @@ use crate::{
 /// message between its first and its last one. The run fails if a message is
 /// missing, duplicate, out of order or corrupted.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment, mut_arg("url", |url| url.help(WEBSOCKET_URL)))]
+#[command(
+    verbatim_doc_comment,
+    after_help = help::SEE,
+    mut_arg("url", |url| url.help(WEBSOCKET_URL))
+)]
 pub(super) struct Args {
     /// Connections that come and go: how many are open at a time
     #[arg(long, value_name = "N", default_value = "100")]

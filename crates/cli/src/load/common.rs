@@ -51,7 +51,17 @@ pub(super) struct CommonArgs {
     #[arg(long, value_name = "N")]
     workers: Option<Count>,
 
-    /// Process id of the server, to measure its CPU time and memory
+    /// Ignore the first N messages on each connection, of a server that greets its clients
+    #[arg(long, value_name = "N", default_value = "0")]
+    skip: Greetings,
+
+    /// End the connections by a reset (RST): those that are open at the end without a closing
+    /// handshake, and others as soon as the server has answered it
+    #[arg(long)]
+    abort: bool,
+
+    /// Process id of the server, to measure its CPU time and memory, and to tell whether it was the
+    /// bottleneck
     #[arg(long, value_name = "PID")]
     pid: Option<Pid>,
 
@@ -63,7 +73,8 @@ pub(super) struct CommonArgs {
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     hdr: Option<PathBuf>,
 
-    /// Draw latency over percentiles and throughput over time to this file
+    /// Draw latency over percentiles and time, and throughput, to this file; the memory of an idle
+    /// server with --pid
     #[arg(long, value_name = "FILE.svg", help_heading = "Results", value_parser = svg_file())]
     plot: Option<PathBuf>,
 
@@ -85,6 +96,8 @@ pub(super) struct Common {
     pub(super) duration: Duration,
     pub(super) ramp: Duration,
     pub(super) workers: Option<usize>,
+    skip: u32,
+    abort: bool,
     pub(super) pid: Option<u32>,
     pub(super) json: Option<PathBuf>,
     pub(super) hdr: Option<PathBuf>,
@@ -100,6 +113,8 @@ impl From<CommonArgs> for Common {
             duration: args.duration.0,
             ramp: args.ramp.map_or(Duration::ZERO, |ramp| ramp.0),
             workers: args.workers.map(|Whole(workers)| workers.get()),
+            skip: args.skip.0,
+            abort: args.abort,
             pid: args.pid.map(|pid| pid.0),
             json: args.json,
             hdr: args.hdr,
@@ -158,6 +173,8 @@ impl Common {
             address: (Ipv4Addr::UNSPECIFIED, 0).into(),
             path: path.replace(TOPIC_PLACEHOLDER, TOPIC),
             headers: headers.lines(),
+            greetings: self.skip,
+            aborts: self.abort,
             authority: headers.host.unwrap_or(url.authority),
         })
     }
@@ -242,6 +259,9 @@ const MAX_SIZE: usize = 64 << 20;
 
 /// The id of a process.
 type Pid = Whole<u32, 1, { u32::MAX as usize }>;
+
+/// A number of messages at the start of a connection.
+type Greetings = Whole<u32, 0, { u32::MAX as usize }>;
 
 /// A rate per second, above 0.
 #[derive(Clone, Copy, Debug)]

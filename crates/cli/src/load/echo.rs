@@ -7,6 +7,7 @@ use crate::{
         Scenario,
         common::{CommonArgs, MessageArgs, Rate},
         figures::{count, plural, rounded},
+        help,
     },
     value::Count,
 };
@@ -17,7 +18,7 @@ use crate::{
 /// reply has arrived. With --rate, all connections together send that many messages
 /// in a second instead.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, after_help = help::SEE)]
 pub(super) struct Args {
     /// Number of connections
     #[arg(long, value_name = "N", default_value = "100")]

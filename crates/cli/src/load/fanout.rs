@@ -11,6 +11,7 @@ use crate::{
         Scenario,
         common::{CommonArgs, MessageArgs, Rate, WEBSOCKET_URL},
         figures::{count, plural, rounded},
+        help,
     },
     value::Count,
 };
@@ -30,7 +31,11 @@ use crate::{
 ///     --subscribe '{"subscribe":"{topic}"}' --subscribed '"ok"' \
 ///     --publish '{"to":"{topic}","data":"{payload}"}'
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment, mut_arg("url", |url| url.help(WEBSOCKET_URL)))]
+#[command(
+    verbatim_doc_comment,
+    after_help = help::SEE,
+    mut_arg("url", |url| url.help(WEBSOCKET_URL))
+)]
 pub(super) struct Args {
     #[command(flatten)]
     crowd: Crowd,

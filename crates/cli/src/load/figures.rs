@@ -45,6 +45,17 @@ pub(super) fn time(time: Duration) -> String {
     format!("{value:.decimals$} {unit}")
 }
 
+/// Formats a number with at most three decimals, and without zeros at the end: `0.25`, `20`.
+pub(super) fn short(number: f64) -> String {
+    let text = format!("{number:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Formats a share of a whole: `93 %`.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
 /// Formats a size: `812 B`, `4.0 KiB`.
 pub(super) fn bytes(bytes: f64) -> String {
     let (value, unit) = match bytes {
@@ -88,6 +99,13 @@ mod tests {
         assert_eq!(time(Duration::from_micros(725)), "725 µs");
         assert_eq!(bytes(812.4), "812 B");
         assert_eq!(bytes(4096.0), "4.0 KiB");
+    }
+
+    #[test]
+    fn a_short_number_has_no_zeros_at_its_end() {
+        let texts = [0.0, 0.25, 20.0, 0.1 + 0.2, 1e6].map(short);
+        assert_eq!(texts, ["0", "0.25", "20", "0.3", "1000000"]);
+        assert_eq!(percent(0.934), "93 %");
     }
 
     #[test]

@@ -8,15 +8,16 @@ use crate::{
         Scenario,
         common::{CommonArgs, Rate},
         figures::{plural, rounded},
+        help,
     },
     value::Count,
 };
 
 /// Open connections and close them at once, again and again
 ///
-/// The latency is that of the connect and the opening handshake.
+/// The time to open is that of the connect and the opening handshake.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, after_help = help::SEE)]
 pub(super) struct Args {
     /// Number of connections at a time
     #[arg(long, value_name = "N", default_value = "64")]

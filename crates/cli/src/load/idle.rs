@@ -3,17 +3,17 @@
 use framecast_load::plan;
 
 use crate::{
-    load::{Scenario, common::CommonArgs, figures::plural},
+    load::{Scenario, common::CommonArgs, figures::plural, help},
     value::Count,
 };
 
 /// Open connections, and hold them
 ///
-/// With --pid the result has the server's memory for each connection. The latency
-/// is that of the connect and the opening handshake. A connection counts as
-/// delivered if it is still open at the end.
+/// With --pid the result has the server's memory for each connection, and the plot
+/// its memory over time. The time to open is that of the connect and the opening
+/// handshake. A connection counts as delivered if it is still open at the end.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, after_help = help::SEE)]
 pub(super) struct Args {
     /// Number of connections
     #[arg(long, value_name = "N", default_value = "1000")]

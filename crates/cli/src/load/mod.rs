@@ -1,11 +1,14 @@
 //! `framecast load`: puts a WebSocket server under load, and reports the result.
 //!
 //! Each scenario has a file with its options: [`churn`], [`echo`], [`fanout`], [`handshake`],
-//! [`idle`]. [`common`] has the options of all. [`interrupt`] handles Ctrl-C, and [`progress`]
-//! shows the progress of a run. [`summary`] formats the result as a table. [`output`] writes it to
-//! files, whose formats are in [`json`], [`hdr`] and [`plot`]. [`figures`] formats numbers, and
-//! [`threshold`] checks whether the result is good enough.
+//! [`idle`]. [`common`] has the options of all, and [`help`] the end of the help. [`interrupt`]
+//! handles Ctrl-C, and [`progress`] shows the progress of a run. [`outcome`] is a run with its
+//! result. [`summary`] formats it as a table. [`output`] writes it to files, whose formats are in
+//! [`json`] (with the [`settings`]), [`hdr`] and [`plot`]. [`figures`] formats numbers.
+//! [`threshold`] checks whether the result is good enough, with a [`check`] for each option, and
+//! [`verdict`] whether it is about the server or about the generator.
 
+mod check;
 mod churn;
 mod common;
 mod echo;
@@ -13,28 +16,29 @@ mod fanout;
 mod figures;
 mod handshake;
 mod hdr;
+mod help;
 mod idle;
 mod interrupt;
 mod json;
+mod outcome;
 mod output;
 mod plot;
 mod progress;
+mod settings;
 mod summary;
 mod threshold;
+mod verdict;
 
-use std::{
-    io::{self, Write as _},
-    time::Duration,
-};
+use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, anyhow, bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 use clap::Subcommand;
 use framecast_load::{
-    Error, Plan, Progress, Report, ServerUse,
+    Error, Plan, Progress,
     plan::{self, Protocol, Scheme, TOPIC, Target},
 };
 
-use self::{common::Common, figures::time, output::Outputs, progress::Display};
+use self::{common::Common, outcome::Outcome, output::Outputs, progress::Display};
 use crate::{Interrupted, Misuse, descriptors};
 
 /// Put a WebSocket server under load
@@ -43,22 +47,11 @@ use crate::{Interrupted, Misuse, descriptors};
 /// message was scheduled, so that it includes the time for which a slow server
 /// delays the sender.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment, after_help = EXIT_STATUS)]
+#[command(verbatim_doc_comment, after_help = help::AFTER)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
 }
-
-const EXIT_STATUS: &str = "\
-Exit status:
-  0  the run was finished, and its result meets all conditions
-  1  the run failed; or the server has ended or refused connections; or no
-     message has arrived, or one that was not sent; or --min-ratio or --max-p99
-     is not met; or churn has missed a message. The last line on standard error
-     says which
-  2  the command line is wrong
-  130  Ctrl-C has ended the measured time early; the result is that of the time
-     until then. A second Ctrl-C ends the run at once, without a result";
 
 // The variants have no doc comments, so that the help shows those of their `Args`.
 #[derive(Debug, Subcommand)]
@@ -98,15 +91,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     scenario.run(descriptors)
 }
 
-/// A run, and its result. `server` is the CPU time and memory that the server used, if known.
-struct Outcome<'a> {
-    scenario: &'a Scenario,
-    plan: &'a Plan,
-    processes: usize,
-    report: &'a Report,
-    server: Option<ServerUse>,
-}
-
 impl Scenario {
     fn run(&self, descriptors: usize) -> anyhow::Result<()> {
         // The command line is checked before anything is connected.
@@ -117,6 +101,7 @@ impl Scenario {
         let interruption = interrupt::listen()?;
         let mut display = Display::new();
         let mut show = |progress: &Progress| display.show(progress);
+        let started = SystemTime::now();
         let done = framecast_load::run(&plan, processes, self.common.pid, interruption, &mut show);
         drop(display);
         let (report, server) = done.map_err(|error| match error {
@@ -127,6 +112,7 @@ impl Scenario {
             scenario: self,
             plan: &plan,
             processes,
+            started,
             report: &report,
             server,
         };
@@ -145,6 +131,11 @@ impl Scenario {
             (None, Some(missed)) => bail!(missed),
             (None, None) => Ok(()),
         }
+    }
+
+    /// Returns the URL of the server.
+    fn url(&self) -> &str {
+        self.common.url(self.default_url)
     }
 
     /// Returns the plan for a server whose address is not looked up yet. Fails if the command line is
@@ -210,29 +201,6 @@ fn address_topics(protocol: &mut Protocol, target: &mut Target) -> anyhow::Resul
     Ok(())
 }
 
-impl Outcome<'_> {
-    /// Formats the measured and the planned time of a run that was interrupted:
-    /// `after 1.50 s of 5.00 s`. Returns `None` if it was not interrupted.
-    fn interrupted(&self) -> Option<String> {
-        let (measured, planned) = (self.report.duration, self.plan.duration);
-        (measured < planned).then(|| format!("after {} of {}", time(measured), time(planned)))
-    }
-
-    /// Prints the summary, and writes the files that the options ask for.
-    fn write(&self, outputs: Outputs) -> anyhow::Result<()> {
-        let summary = summary::table(self);
-        let mut stdout = io::stdout();
-        stdout
-            .write_all(summary.as_bytes())
-            .context("writing to standard output")?;
-        outputs.json.write(|| json::document(self))?;
-        outputs
-            .hdr
-            .write(|| Ok(hdr::percentiles(&self.report.latency)))?;
-        outputs.plot.write(|| plot::svg(self))
-    }
-}
-
 /// Returns the number of processes: as many as the connections need if each process may have
 /// `descriptors` file descriptors, or `asked`, the number from `--workers`, if that is more. At
 /// most one process for each connection.
@@ -267,6 +235,8 @@ mod tests {
                 authority: "h".into(),
                 path: "/".into(),
                 headers: vec![],
+                greetings: 0,
+                aborts: false,
             },
             scenario: plan::Scenario::Idle(Idle { connections }),
             ramp: Duration::ZERO,

@@ -161,6 +161,7 @@ mod tests {
             phase,
             now: Moment::from_nanos(2_500_000_000),
             received: 0,
+            open: 0,
             lost: 0,
         };
         let connecting = Phase::Connecting {

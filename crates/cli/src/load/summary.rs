@@ -6,14 +6,22 @@ use std::{fmt::Write as _, time::Duration};
 
 use framecast_load::{Latencies, ServerUse, Tally, plan::Scenario};
 
-use crate::load::{
-    Outcome,
-    figures::{bytes, change, count, plural, rounded, time},
+use crate::{
+    display::escape,
+    load::{
+        Outcome,
+        figures::{bytes, change, count, percent, plural, rounded, time},
+    },
 };
 
 /// The percentiles of a latency in the table: the name and the quantile of each.
-pub(super) const PERCENTILES: [(&str, f64); 4] =
-    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
+const PERCENTILES: [(&str, f64); 5] = [
+    ("p50", 0.5),
+    ("p90", 0.9),
+    ("p95", 0.95),
+    ("p99", 0.99),
+    ("p99.9", 0.999),
+];
 
 /// The rows of the table, each with a name and a value.
 #[derive(Default)]
@@ -41,6 +49,7 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
     } = outcome;
     let mut table = Table::default();
     let labels = Labels::of(&outcome.plan.scenario);
+    table.row("url", escape(scenario.url()));
     let (received, expected) = (report.tally.distinct(), report.expected());
     let ratio = report.delivery_ratio();
     if let Some(after) = outcome.interrupted() {
@@ -49,7 +58,7 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
     let (received, expected) = (count(received), count(expected));
     table.row(
         labels.delivered,
-        format!("{received} of {expected} (ratio {ratio:.6})"),
+        format!("{received} of {expected} in the whole run (ratio {ratio:.6})"),
     );
     let unpublished: u64 = report.unpublished.iter().sum();
     if unpublished > 0 {
@@ -57,7 +66,7 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
         table.row("unpublished", format!("{never} that were due"));
     }
     if !matches!(outcome.plan.scenario, Scenario::Idle(_)) {
-        table.row("per second", rounded(report.per_second()));
+        table.row("per second", rate(outcome));
     }
     if labels.is_numbered {
         table.row("faults", faults(&report.tally));
@@ -69,9 +78,9 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
             format!("{seen} deliveries, {}", faults(&report.churners)),
         );
     }
-    table.row("latency", latencies(&report.latency));
+    latency_rows(&mut table, outcome.latency_name(), &report.latency);
     if report.spread.count() > 0 {
-        table.row("first to last", latencies(&report.spread));
+        latency_rows(&mut table, "first to last", &report.spread);
     }
     table.row("connections", connections(outcome));
     if report.connections.resent > 0 {
@@ -88,13 +97,16 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
         server_rows(&mut table, server, outcome);
     }
     table.row("generator", generator(outcome));
+    for check in scenario.common.thresholds.checks(report) {
+        table.row(check.option, check.text);
+    }
     let mut text = format!(
         "{}: {}\n{}",
         scenario.name,
         scenario.description,
         table.text()
     );
-    if let Some(warning) = warning(outcome) {
+    if let Some(warning) = outcome.evidence().warning(outcome.processes) {
         text.push_str(&warning);
         text.push('\n');
     }
@@ -141,12 +153,29 @@ fn faults(tally: &Tally) -> String {
     format!("{gaps}, {duplicates}, {out_of_order} out of order, {corrupted} corrupted")
 }
 
-fn latencies(latencies: &Latencies) -> String {
+/// Adds two rows about latencies: their percentiles, and their ends and mean.
+fn latency_rows(table: &mut Table, name: &'static str, latencies: &Latencies) {
     if latencies.count() == 0 {
-        return "none".to_owned();
+        return table.row(name, "none");
     }
     let each = PERCENTILES.map(|(name, share)| format!("{name} {}", time(latencies.at(share))));
-    format!("{}, max {}", each.join(", "), time(latencies.max()))
+    table.row(name, each.join(", "));
+    let (min, mean, max) = (latencies.min(), latencies.mean(), latencies.max());
+    table.row(
+        "",
+        format!("min {}, mean {}, max {}", time(min), time(mean), time(max)),
+    );
+}
+
+/// Formats how much has arrived in each second of the measured time.
+fn rate(outcome: &Outcome<'_>) -> String {
+    let per_second = outcome.report.per_second();
+    let mut text = rounded(per_second);
+    if let Some(size) = outcome.payload_bytes() {
+        let _ = write!(text, ", {}/s of payload", bytes(per_second * size as f64));
+    }
+    let measured = time(outcome.report.duration);
+    format!("{text}, in the {measured} measured")
 }
 
 fn connections(outcome: &Outcome<'_>) -> String {
@@ -162,6 +191,10 @@ fn connections(outcome: &Outcome<'_>) -> String {
             count(connections.disconnected)
         );
     }
+    if connections.unclosed > 0 {
+        let unclosed = plural(connections.unclosed, "closing handshake");
+        let _ = write!(text, ", {unclosed} not answered");
+    }
     for (code, times) in &connections.close_codes {
         let _ = write!(text, ", {} closed with {code}", count(*times));
     }
@@ -169,7 +202,8 @@ fn connections(outcome: &Outcome<'_>) -> String {
 }
 
 fn server_rows(table: &mut Table, server: &ServerUse, outcome: &Outcome<'_>) {
-    let mut cpu = format!("{:.2} cores", server.cpu_cores);
+    let busiest = percent(server.busiest_thread);
+    let mut cpu = format!("{:.2} cores, busiest thread {busiest}", server.cpu_cores);
     if let Some(micros) = server.cpu_us_per_message {
         let each = time(Duration::from_secs_f64(micros / 1e6));
         let _ = write!(cpu, ", {each} a {}", Labels::of(&outcome.plan.scenario).one);
@@ -195,9 +229,23 @@ pub(super) fn generator_shares(outcome: &Outcome<'_>) -> (f64, f64) {
 
 fn generator(outcome: &Outcome<'_>) -> String {
     let (ran, waited) = generator_shares(outcome);
-    let mut text = format!("{:.0} % of a core", ran * 100.0);
+    let mut text = format!("{} of a core", percent(ran));
     if waited > 0.02 {
-        let _ = write!(text, ", {:.0} % waiting for one", waited * 100.0);
+        let _ = write!(text, ", {} waiting for one", percent(waited));
+    }
+    let late = &outcome.report.sent_late;
+    if late.count() > 0 {
+        let _ = write!(text, ", sent p99 {} late", time(late.at(0.99)));
+    }
+    if outcome.report.held_up > 0 {
+        // The ceiling of a handshake run is an option, which may as well be too low for the rate.
+        let held_up = count(outcome.report.held_up);
+        let by = if outcome.is_about_opening() {
+            "waited for one of --connections to end"
+        } else {
+            "held up by the server"
+        };
+        let _ = write!(text, ", {held_up} {by}");
     }
     if outcome.processes > 1 {
         let _ = write!(text, ", the busiest of {} processes", outcome.processes);
@@ -205,70 +253,9 @@ fn generator(outcome: &Outcome<'_>) -> String {
     text
 }
 
-/// The influence of the generator on the result. If the generator is slower than the server, the
-/// result says little about the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// The generator was busy nearly all the time.
-    Bottleneck,
-    Fine,
-    /// The generator often waited for a core.
-    Starved,
-}
-
-pub(super) fn verdict(outcome: &Outcome<'_>) -> Verdict {
-    let (ran, waited) = generator_shares(outcome);
-    Verdict::of(ran, waited)
-}
-
-impl Verdict {
-    /// Returns the verdict on a generator that ran for the share `ran` of the measured time, and
-    /// waited for a core for the share `waited`.
-    fn of(ran: f64, waited: f64) -> Self {
-        match (ran, waited) {
-            (BUSY.., _) => Self::Bottleneck,
-            (_, STARVED..) => Self::Starved,
-            _ => Self::Fine,
-        }
-    }
-}
-
-fn warning(outcome: &Outcome<'_>) -> Option<String> {
-    match verdict(outcome) {
-        Verdict::Bottleneck => {
-            let more = outcome.processes + 1;
-            let line = "The generator itself is the bottleneck: use --workers";
-            Some(format!(
-                "{line} {more}, or put the load on from more machines."
-            ))
-        }
-        Verdict::Fine => None,
-        Verdict::Starved => Some(
-            "The generator often had to wait for a core, which shows in the latency: give it and the \
-             server cores of their own (taskset)."
-                .to_owned(),
-        ),
-    }
-}
-
-/// Share of a core: a generator that uses at least this counts as the bottleneck, because messages
-/// may wait for it instead of the server.
-const BUSY: f64 = 0.9;
-
-/// Share of the measured time: if the generator waits for a core for at least this, the waiting
-/// counts as distorting the result. Arbitrary.
-const STARVED: f64 = 0.2;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_generator_that_is_busy_all_the_time_is_the_bottleneck() {
-        assert_eq!(Verdict::of(0.97, 0.03), Verdict::Bottleneck);
-        assert_eq!(Verdict::of(0.5, 0.4), Verdict::Starved);
-        assert_eq!(Verdict::of(0.8, 0.05), Verdict::Fine);
-    }
 
     #[test]
     fn the_values_of_a_table_are_aligned() {

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use framecast_load::{Report, Tally};
 
-use crate::load::figures::{count, plural, time};
+use crate::load::{
+    check::Check,
+    figures::{count, plural, time},
+};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Thresholds {
@@ -16,6 +19,22 @@ pub(super) struct Thresholds {
 }
 
 impl Thresholds {
+    /// Returns the checks of all thresholds that are given.
+    pub(super) fn checks(&self, report: &Report) -> Vec<Check> {
+        let p99 = self.max_p99.map(|most| {
+            let p99 = report.latency.at(0.99);
+            let shown = format!("p99 {}, at most {}", time(p99), time(most));
+            let micros = [most, p99].map(|time| time.as_secs_f64() * 1e6);
+            Check::new("--max-p99", micros, &shown, self.missed_p99(report))
+        });
+        let ratio = self.min_ratio.map(|least| {
+            let ratio = report.delivery_ratio();
+            let shown = format!("{ratio:.6}, at least {least}");
+            Check::new("--min-ratio", [least, ratio], &shown, self.missed_ratio(report))
+        });
+        [p99, ratio].into_iter().flatten().collect()
+    }
+
     /// Returns one line about what is wrong with a result, or `None` if nothing is. Only the first
     /// fault is reported, and causes come before effects: if a connection has ended, the messages
     /// that it misses are not reported. If `must_be_whole` is true, any missing, duplicate or late
@@ -298,6 +317,30 @@ mod tests {
         let line = missed(most(5), &report(1, 1));
         assert_eq!(line, "the p99 of 7.00 ms is above --max-p99 5.00 ms");
         assert!(missed(most(5), &Report::default()).contains("nothing has arrived"));
+    }
+
+    #[test]
+    fn each_threshold_is_marked_as_held_or_missed() {
+        let thresholds = Thresholds {
+            max_p99: Some(Duration::from_millis(5)),
+            min_ratio: Some(0.75),
+        };
+        let texts = |report: &Report| {
+            let checks = thresholds.checks(report);
+            let texts = checks.into_iter().map(|check| (check.is_held, check.text));
+            texts.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            texts(&report(1, 1)),
+            [
+                (
+                    false,
+                    "✗ missed: the p99 of 7.00 ms is above --max-p99 5.00 ms".to_owned()
+                ),
+                (true, "✓ held: 1.000000, at least 0.75".to_owned())
+            ]
+        );
+        assert!(Thresholds::default().checks(&report(1, 1)).is_empty());
     }
 
     #[test]

@@ -32,18 +32,31 @@ fn the_result_has_all_its_fields() {
     let run = Run::of("fanout", &server.url("/ws?topic={topic}"), &arguments);
     run.assert_whole();
     let mut last = 0.0;
-    for percentile in ["p50", "p90", "p99", "p999", "max"] {
+    for percentile in ["min", "p50", "p90", "p95", "p99", "p999", "max"] {
         let value = run.number(&format!("latency_us.{percentile}"));
         assert!(value >= last && value > 0.0, "{percentile}: {value}");
         assert!(run.number(&format!("first_to_last_us.{percentile}")) >= 0.0);
         last = value;
     }
+    let (min, max) = (run.number("latency_us.min"), run.number("latency_us.max"));
+    assert!((min..=max).contains(&run.number("latency_us.mean")));
     assert_eq!(run.count("published") * 4, run.count("received"));
     // 4 subscribers and a publisher.
     assert_eq!(run.count("connections.opened"), 5);
     assert_eq!(run.count("server.pid").to_string(), pid);
     assert!(run.number("server.cpu_us_per_message") > 0.0);
     assert!(run.count("server.resident_bytes") > 0);
+    assert!(run.count("server.allowed_cores") > 0);
+    assert!(run.number("server.busiest_thread") > 0.0);
+    assert_eq!(run.result["version"], env!("CARGO_PKG_VERSION"));
+    // As `2026-01-31T12:00:00Z`.
+    assert_eq!(run.result["started"].as_str().unwrap().len(), 20);
+    assert_eq!(run.result["command"][2], "fanout");
+    assert_eq!(run.result["settings"]["subscribers"], 4);
+    assert_eq!(run.result["time_to_open_us"], Value::Null);
+    // 64 bytes are the default size.
+    let payload = run.number("payload_bytes_per_second");
+    assert!((payload / run.number("deliveries_per_second") - 64.0).abs() < 1e-6);
     // The steps of the throughput add up to the deliveries of the measured time.
     let counts = run.result["throughput"]["counts"].as_array().unwrap();
     let counted: u64 = counts.iter().map(|count| count.as_u64().unwrap()).sum();
@@ -172,7 +185,14 @@ fn the_latencies_and_the_plot_are_written_to_their_files() {
     assert!(hdr.contains("#[Max     ="));
     let plot = fs::read_to_string(plot).unwrap();
     assert!(plot.starts_with("<svg") && plot.trim_end().ends_with("</svg>"));
-    for text in ["latency over percentiles", "throughput over time", "99 %"] {
+    for text in [
+        "latency over percentiles",
+        "latency over time",
+        "throughput over time",
+        ">99<",
+        &server.url("/echo"),
+        "prefers-color-scheme: dark",
+    ] {
         assert!(plot.contains(text), "{text}");
     }
 }
@@ -185,8 +205,67 @@ fn the_plot_of_a_run_without_messages_has_no_throughput() {
     let arguments = ["--connections", "2", "--plot", plot.to_str().unwrap()];
     Run::of("idle", &server.url("/ws"), &arguments).assert_whole();
     let plot = fs::read_to_string(plot).unwrap();
-    assert!(plot.contains("latency over percentiles") && plot.contains("</svg>"));
-    assert!(!plot.contains("throughput"), "{plot}");
+    assert!(plot.contains("time to open over percentiles") && plot.contains("</svg>"));
+    for text in ["latency", "throughput", "memory of the server"] {
+        assert!(!plot.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn the_plot_of_idle_connections_has_the_memory_of_a_server_whose_process_is_known() {
+    let server = Server::start();
+    let folder = TempDir::new().unwrap();
+    let plot = folder.path().join("a.svg");
+    let pid = server.child.id().to_string();
+    let arguments = ["--connections", "20", "--ramp", "300ms", "--pid", &pid];
+    let plotted = ["--plot", plot.to_str().unwrap()];
+    let run = Run::of("idle", &server.url("/ws"), &[&arguments[..], &plotted].concat());
+    run.assert_whole();
+    let plot = fs::read_to_string(plot).unwrap();
+    assert!(plot.contains("memory of the server over time"), "{plot}");
+    let samples = run.result["server_memory"].as_array().unwrap();
+    assert!(samples.len() > 1, "{}", run.result);
+    assert_eq!(samples.last().unwrap()["connections"], 20);
+}
+
+#[test]
+fn the_table_says_which_time_a_figure_is_of_and_marks_each_threshold() {
+    let server = Server::start();
+    let limits = ["--max-p99", "1h", "--min-ratio", "1"];
+    let arguments = [&["--connections", "2"][..], &limits].concat();
+    let run = Run::of("echo", &server.url("/echo"), &arguments);
+    run.assert_whole();
+    for text in [
+        format!("  {}\n", server.url("/echo")).as_str(),
+        " in the whole run (ratio 1.000000)\n",
+        "/s of payload, in the 300 ms measured\n",
+        "p95 ",
+        "p99.9 ",
+        " min ",
+        ", mean ",
+        "  ✓ held: p99 ",
+        "  ✓ held: 1.000000, at least 1\n",
+    ] {
+        assert!(run.stdout.contains(text), "{text}: {}", run.stdout);
+    }
+    let missed = [&["--connections", "2"][..], &["--max-p99", "1ns"]].concat();
+    let run = Run::of("echo", &server.url("/echo"), &missed);
+    assert_eq!(run.code, Some(1));
+    assert!(run.stdout.contains("  ✗ missed: the p99 of "), "{}", run.stdout);
+    assert_eq!(run.result["thresholds"][0]["is_held"], false);
+}
+
+#[test]
+fn the_time_to_open_connections_is_no_latency() {
+    let server = Server::start();
+    for kind in ["idle", "handshake"] {
+        let run = Run::of(kind, &server.url("/ws"), &["--connections", "3"]);
+        run.assert_whole();
+        assert_eq!(run.result["latency_us"], Value::Null, "{kind}");
+        assert!(run.number("time_to_open_us.p99") > 0.0);
+        assert!(run.stdout.contains("  time to open "), "{}", run.stdout);
+        assert!(!run.stdout.contains("\n  latency "), "{}", run.stdout);
+    }
 }
 
 #[test]

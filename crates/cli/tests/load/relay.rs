@@ -92,7 +92,8 @@ impl Relay {
     }
 
     fn run(&self, arguments: &[&str]) -> Run {
-        let crowd = ["--relay", "--subscribers", "3"];
+        // The relay answers no closing handshake.
+        let crowd = ["--relay", "--subscribers", "3", "--abort"];
         let url = format!("ws://{}", self.address);
         Run::of("fanout", &url, &[&crowd, arguments].concat())
     }

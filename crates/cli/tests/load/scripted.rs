@@ -124,6 +124,18 @@ impl Peer {
         Some((header[0], payload))
     }
 
+    /// Reads until the client ends the connection. Returns the bytes, or the error of a reset.
+    pub(crate) fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.reader.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Sends the end of the stream, and keeps reading.
+    pub(crate) fn finish(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
     /// Sends a text message of at most 125 bytes.
     pub(crate) fn send(&mut self, text: &str) {
         self.send_frame(0x81, text.as_bytes());
@@ -224,12 +236,16 @@ pub(crate) fn to_all(first: u8) -> SocketAddr {
     let peers: Arc<Mutex<Vec<Peer>>> = Arc::default();
     scripted_from_request(Arc::new(move |mut peer| {
         join(&mut peer, &peers);
-        while let Some((_, payload)) = peer.read_frame() {
+        while let Some((sent, payload)) = peer.read_frame()
+            && sent != CLOSE
+        {
             let mut peers = peers.lock().unwrap();
             peers
                 .iter_mut()
                 .for_each(|peer| peer.send_frame(first, &payload));
         }
+        // The others still have a handle of this connection.
+        peer.finish();
     }))
 }
 
@@ -246,15 +262,21 @@ pub(crate) fn to_others() -> SocketAddr {
                 .filter(|other| other.stream.peer_addr().is_ok_and(|address| address != own));
             others.for_each(|other| other.send(&message));
         }
+        peer.finish();
     }))
 }
 
+/// The first byte of a Close.
+const CLOSE: u8 = 0x88;
+
 /// Options of `load` that describe the protocol of [`broadcaster`].
-pub(crate) const PROTOCOL: [&str; 6] = [
+pub(crate) const PROTOCOL: [&str; 7] = [
     "--subscribe",
     "sub {topic}",
     "--subscribed",
     "ok",
     "--publish",
     "pub {payload}",
+    // The server answers no closing handshake.
+    "--abort",
 ];

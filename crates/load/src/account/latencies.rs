@@ -34,6 +34,19 @@ impl Latencies {
         Duration::from_nanos(self.0.value_at_quantile(share))
     }
 
+    /// Returns the shortest time, or zero if there is none.
+    pub fn min(&self) -> Duration {
+        match self.0.len() {
+            0 => Duration::ZERO,
+            _ => Duration::from_nanos(self.0.min()),
+        }
+    }
+
+    /// Returns the mean of all times, or zero if there is none.
+    pub fn mean(&self) -> Duration {
+        Duration::try_from_secs_f64(self.0.mean() / 1e9).unwrap_or_default()
+    }
+
     /// Returns the longest time.
     pub fn max(&self) -> Duration {
         Duration::from_nanos(self.0.max())

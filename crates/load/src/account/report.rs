@@ -1,11 +1,14 @@
 //! The report of a run, and the recorder that gathers it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    account::{latencies::Latencies, sequence::Tally, usage::Cpu},
+    account::{
+        connections::Connections, latencies::Latencies, meter::MemorySample, sequence::Tally,
+        timeline::LatencySteps, usage::Cpu,
+    },
     clock::Moment,
 };
 
@@ -40,6 +43,15 @@ pub struct Report {
     /// Times from the scheduled sending of a message to its arrival, for messages scheduled in the
     /// measured time. In a handshake run: from the scheduled connect to the end of the handshake.
     pub latency: Latencies,
+    /// The same times as in `latency`, for each step of the measured time, by the scheduled time.
+    pub latency_steps: LatencySteps,
+    /// Times from the scheduled sending of a message until the generator sent it, in an open loop,
+    /// for messages scheduled in the measured time. Those that the server held up do not count.
+    pub sent_late: Latencies,
+    /// Number of messages of an open loop that the server held up: it did not read fast enough. In a
+    /// handshake run: number of connections that waited because as many were open as the plan
+    /// allows.
+    pub held_up: u64,
     /// Times from the first delivery of a publication to its last one.
     pub spread: Latencies,
     /// Connections that were opened, and those that failed or ended.
@@ -51,25 +63,8 @@ pub struct Report {
     /// CPU time that the generator used in the measured time. If it has several processes, that of
     /// the busiest one.
     pub generator: Cpu,
-}
-
-/// Counts of the connections of a run, and the times of their handshakes.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Connections {
-    /// Number of connections that were opened.
-    pub opened: u64,
-    /// Times from the scheduled connect of a connection until it was open. A WebSocket is open when
-    /// the 101 has arrived, a connection for plain HTTP when TCP has connected.
-    pub handshakes: Latencies,
-    /// Number of connections that failed before they were open.
-    pub failed: u64,
-    /// Number of open connections that the server ended, or that broke.
-    pub disconnected: u64,
-    /// Number of connections that the server closed with each close code.
-    pub close_codes: BTreeMap<u16, u64>,
-    /// Number of publications over HTTP that were sent again, because the server had ended the
-    /// connection before it answered them. One that was sent three times counts twice.
-    pub resent: u64,
+    /// The memory of the server over the run, if its process is known.
+    pub memory: Vec<MemorySample>,
 }
 
 impl Report {
@@ -119,23 +114,13 @@ impl Report {
         self.measured += other.measured;
         add_each(&mut self.timeline, &other.timeline);
         self.latency.add(&other.latency);
+        self.latency_steps.add(&other.latency_steps);
+        self.sent_late.add(&other.sent_late);
+        self.held_up += other.held_up;
         self.spread.add(&other.spread);
         self.connections.add(&other.connections);
         self.stalls += other.stalls;
         self.generator = self.generator.busier(other.generator);
-    }
-}
-
-impl Connections {
-    fn add(&mut self, other: &Self) {
-        self.opened += other.opened;
-        self.handshakes.add(&other.handshakes);
-        self.failed += other.failed;
-        self.disconnected += other.disconnected;
-        for (code, count) in &other.close_codes {
-            *self.close_codes.entry(*code).or_default() += count;
-        }
-        self.resent += other.resent;
     }
 }
 
@@ -154,6 +139,8 @@ pub const STEPS: u32 = 100;
 pub(crate) struct Recorder {
     pub report: Report,
     window: Option<Window>,
+    /// The last time at which the server held up a message.
+    held_up: Moment,
 }
 
 /// The measured time: from `from` up to, but without, `to`.
@@ -167,6 +154,12 @@ struct Window {
 impl Window {
     fn contains(&self, moment: Moment) -> bool {
         self.from <= moment && moment < self.to
+    }
+
+    /// Returns the index of the step of a moment that is not before the window.
+    fn step(&self, moment: Moment) -> usize {
+        let nanos = moment.as_nanos().saturating_sub(self.from.as_nanos());
+        usize::try_from(nanos / self.step_nanos).unwrap_or(usize::MAX)
     }
 }
 
@@ -204,16 +197,36 @@ impl Recorder {
         // The scheduled time decides whether a latency counts. By the time of arrival, slow
         // messages that arrive after the measured time would be left out.
         if window.contains(scheduled) {
-            self.report.latency.record(now.since(scheduled));
+            let latency = now.since(scheduled);
+            self.report.latency.record(latency);
+            // The steps do not always divide the window, which can then have a part of one more.
+            let step = window.step(scheduled).min(STEPS as usize - 1);
+            self.report.latency_steps.record(step, latency);
         }
         if window.contains(now) {
             self.report.measured += 1;
-            let nanos = now.as_nanos() - window.from.as_nanos();
-            let step = usize::try_from(nanos / window.step_nanos).unwrap_or(usize::MAX);
-            if let Some(count) = self.report.timeline.get_mut(step) {
+            if let Some(count) = self.report.timeline.get_mut(window.step(now)) {
                 *count += 1;
             }
         }
+    }
+
+    /// Records that a message of an open loop is sent at `now`, which was scheduled for `scheduled`.
+    pub(crate) fn sent(&mut self, scheduled: Moment, now: Moment) {
+        if !self.window.is_some_and(|window| window.contains(scheduled)) {
+            return;
+        }
+        // Those that were due while the server held up another one wait for that one, too.
+        if scheduled <= self.held_up {
+            self.report.held_up += 1;
+        } else {
+            self.report.sent_late.record(now.since(scheduled));
+        }
+    }
+
+    /// Records that the server holds up the next message at `now`.
+    pub(crate) fn held_up(&mut self, now: Moment) {
+        self.held_up = self.held_up.max(now);
     }
 
     /// Records the time from the `first` to the `last` delivery of a publication that all
@@ -267,6 +280,32 @@ mod tests {
         // 125 ns are 12 whole steps and a half. The first message arrived after 120 ns.
         assert_eq!(recorder.report.timeline.len(), 13);
         assert_eq!(recorder.report.timeline[12], 1);
+    }
+
+    #[test]
+    fn a_message_that_the_server_holds_up_is_not_sent_late_by_the_generator() {
+        let mut recorder = recorder();
+        recorder.sent(nanos(1100), nanos(1107));
+        // The server holds up the message of 1110, and with it that of 1120.
+        recorder.held_up(nanos(1125));
+        for scheduled in [1110, 1120, 1130] {
+            recorder.sent(nanos(scheduled), nanos(1131));
+        }
+        // Before and after the measured time.
+        recorder.sent(nanos(999), nanos(1131));
+        recorder.sent(nanos(2000), nanos(2100));
+        assert_eq!(recorder.report.held_up, 2);
+        assert_eq!(recorder.report.sent_late.count(), 2);
+        assert_eq!(recorder.report.sent_late.max(), Duration::from_nanos(7));
+    }
+
+    #[test]
+    fn a_latency_counts_in_the_step_of_its_schedule() {
+        let mut recorder = recorder();
+        recorder.arrived(nanos(1005), nanos(1995));
+        let steps: Vec<_> = recorder.report.latency_steps.iter().collect();
+        assert_eq!(steps.len(), 1);
+        assert!(steps[0].unwrap().max >= Duration::from_nanos(980));
     }
 
     #[test]

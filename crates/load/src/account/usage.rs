@@ -1,6 +1,6 @@
 //! CPU time and memory of processes, from `/proc`.
 
-use std::{fs, io, time::Duration};
+use std::{collections::BTreeMap, fs, io, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,18 +16,24 @@ pub struct Cpu {
 impl Cpu {
     /// Reads the CPU time of all threads of process `pid`.
     pub(crate) fn of(pid: u32) -> io::Result<Self> {
-        let mut sum = Self::default();
-        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-            // A thread may have ended meanwhile.
-            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else {
-                continue;
-            };
-            // The first field is the time on a core, the second one the time of waiting for a core.
-            let mut nanos = text.split(' ').map_while(|field| field.parse().ok());
-            sum.ran += Duration::from_nanos(nanos.next().unwrap_or(0));
-            sum.waited += Duration::from_nanos(nanos.next().unwrap_or(0));
+        Ok(Threads::of(pid)?.total())
+    }
+
+    /// Parses a line of `schedstat`.
+    fn parse(text: &str) -> Self {
+        // The first field is the time on a core, the second one the time of waiting for a core.
+        let mut nanos = text.split(' ').map_while(|field| field.parse().ok());
+        Self {
+            ran: Duration::from_nanos(nanos.next().unwrap_or(0)),
+            waited: Duration::from_nanos(nanos.next().unwrap_or(0)),
         }
-        Ok(sum)
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            ran: self.ran + other.ran,
+            waited: self.waited + other.waited,
+        }
     }
 
     /// Returns the CPU time used since the reading `earlier`.
@@ -47,6 +53,54 @@ impl Cpu {
             self
         }
     }
+}
+
+/// CPU time of each thread of a process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Threads(BTreeMap<String, Cpu>);
+
+impl Threads {
+    /// Reads the CPU time of the threads of process `pid`.
+    pub(crate) fn of(pid: u32) -> io::Result<Self> {
+        let mut threads = BTreeMap::new();
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let task = task?;
+            // A thread may have ended meanwhile.
+            let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else {
+                continue;
+            };
+            let id = task.file_name().to_string_lossy().into_owned();
+            threads.insert(id, Cpu::parse(&text));
+        }
+        Ok(Self(threads))
+    }
+
+    /// Returns the CPU time of all threads together.
+    pub(crate) fn total(&self) -> Cpu {
+        self.0.values().copied().fold(Cpu::default(), Cpu::plus)
+    }
+
+    /// Returns the CPU time of the thread that was the busiest since the reading `earlier`.
+    pub(crate) fn busiest_since(&self, earlier: &Self) -> Cpu {
+        let used = self.0.iter().map(|(id, cpu)| {
+            let before = earlier.0.get(id).copied().unwrap_or_default();
+            cpu.since(before)
+        });
+        used.fold(Cpu::default(), Cpu::busier)
+    }
+}
+
+/// Returns on how many cores process `pid` may run.
+pub(crate) fn allowed_cores(pid: u32) -> io::Result<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed:"));
+    let digits = mask.unwrap_or_default().chars();
+    Ok(digits
+        .filter_map(|digit| digit.to_digit(16))
+        .map(u32::count_ones)
+        .sum())
 }
 
 /// Returns the resident memory of process `pid`, in bytes.
@@ -81,6 +135,25 @@ mod tests {
         assert_eq!(field(text, "mem"), Some(31));
         assert_eq!(field(text, "VmRSS:"), Some(128));
         assert_eq!(field(text, "VmSwap:"), None);
+    }
+
+    #[test]
+    fn the_busiest_thread_is_the_one_that_ran_or_waited_for_longer_since_a_reading() {
+        let threads = |used: &[(&str, u64)]| {
+            let cpu = |&(id, nanos): &(&str, u64)| (id.to_owned(), Cpu::parse(&format!("{nanos} 0 1")));
+            Threads(used.iter().map(cpu).collect())
+        };
+        let before = threads(&[("1", 900), ("2", 10)]);
+        // Thread 3 is new.
+        let after = threads(&[("1", 905), ("2", 40), ("3", 7)]);
+        let busiest = after.busiest_since(&before);
+        assert_eq!(busiest.ran, Duration::from_nanos(30));
+        assert_eq!(after.total().ran, Duration::from_nanos(952));
+    }
+
+    #[test]
+    fn this_process_may_run_on_a_core() {
+        assert!(allowed_cores(std::process::id()).unwrap() > 0);
     }
 
     #[test]

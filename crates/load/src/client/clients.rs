@@ -4,7 +4,7 @@
 //! time-outs are exact to the nanosecond, as a schedule needs them. There is no task to keep and to
 //! wake for each connection, so that the generator costs less than the server that it measures.
 
-use std::{mem, net::TcpStream, os::fd::OwnedFd, time::Duration};
+use std::{collections::VecDeque, mem, net::TcpStream, os::fd::OwnedFd, time::Duration};
 
 use rustix::{
     buffer::spare_capacity,
@@ -16,10 +16,11 @@ use rustix::{
 use slotmap::{Key as _, KeyData, SlotMap};
 
 use crate::{
-    account::report::Connections,
+    account::connections::Connections,
     client::{
         Client, Context, Stage,
-        dial::dial,
+        closing::CLOSE_TIMEOUT,
+        dial::Dialer,
         event::{ClientKey, End, Event, Handler, Role},
         frame::{Keys, Opcode},
         handshake::Handshake,
@@ -36,17 +37,19 @@ pub(crate) struct Clients {
     events: Vec<epoll::Event>,
     /// Index in `events` of the event that is handled next.
     next_event: usize,
-    clients: SlotMap<ClientKey, Client>,
+    pub(super) clients: SlotMap<ClientKey, Client>,
     /// The receive buffer, which all connections share.
     buffer: Vec<u8>,
-    keys: Keys,
+    pub(super) keys: Keys,
     target: Target,
-    /// Index of this process's first connection among the connections of all processes.
-    connection_offset: usize,
+    dialer: Dialer,
     /// Number of connections that are not open yet.
     opening: usize,
     /// Connections that ended outside of [`poll`](Self::poll), which tells the handler.
     ended: Vec<(ClientKey, End)>,
+    /// Connections that have begun the closing handshake, oldest first, each with the time at which
+    /// it ends even if the server has not ended it.
+    pub(super) leaving: VecDeque<(Moment, ClientKey)>,
     pub counts: Connections,
     /// The reason why a connection ended, for the connection that was the first to end. Connections
     /// that the generator itself has closed do not count.
@@ -67,10 +70,11 @@ impl Clients {
             clients: SlotMap::with_key(),
             buffer: Vec::new(),
             keys,
+            dialer: Dialer::new(target.address, connection_offset),
             target: target.clone(),
-            connection_offset,
             opening: 0,
             ended: Vec::new(),
+            leaving: VecDeque::new(),
             counts: Connections::default(),
             first_end: None,
         })
@@ -95,17 +99,16 @@ impl Clients {
         let handshake = handshake.transpose();
         let handshake = handshake.map_err(|error| Error::Random(error.into()))?;
         let socket = self.dial_socket()?;
-        let client = Client::new(socket, self.target.scheme, role, handshake, due);
+        let client = Client::new(socket, &self.target, role, handshake, due);
         let key = self.clients.insert(client);
         self.add(key)?;
         self.opening += 1;
         Ok(key)
     }
 
-    fn dial_socket(&self) -> Result<TcpStream, Error> {
-        let address = self.target.address;
-        let socket = dial(address, self.connection_offset + self.clients.len());
-        socket.map_err(|error| Error::Connect(address, error))
+    fn dial_socket(&mut self) -> Result<TcpStream, Error> {
+        let socket = self.dialer.dial(self.clients.len());
+        socket.map_err(|error| Error::Connect(self.target.address, error))
     }
 
     /// Adds the socket of a connection to epoll.
@@ -138,18 +141,9 @@ impl Clients {
         }
     }
 
-    /// Begins the closing handshake of a connection. If it is not open yet, ends it at once
-    /// instead.
-    pub(crate) fn leave(&mut self, key: ClientKey) {
-        match self.clients.get_mut(key) {
-            Some(client) if client.is_opening() => self.abort(key),
-            Some(client) => {
-                client.conn(key, &mut self.keys).leave();
-                // Fails only if epoll does. A write that fails is found when the socket is read.
-                let _ = self.flush(key);
-            }
-            None => {}
-        }
+    /// Returns how many connections have not ended.
+    pub(crate) fn len(&self) -> usize {
+        self.clients.len()
     }
 
     /// Returns true unless the connection has ended.
@@ -171,6 +165,11 @@ impl Clients {
             return Ok(());
         };
         self.counts.resent += client.requests.take_resent();
+        if client.state.take_leave() {
+            // Without this, the end of the connection would be a reset.
+            client.close_gently();
+            self.leaving.push_back((Moment::now() + CLOSE_TIMEOUT, key));
+        }
         match client.stage {
             Stage::Parked if client.requests.is_empty() => return Ok(()),
             Stage::Parked => return self.reconnect(key),
@@ -221,6 +220,7 @@ impl Clients {
         for (key, end) in mem::take(&mut self.ended) {
             self.end(key, end, handler);
         }
+        self.end_overdue(handler);
         if self.next_event == self.events.len() {
             self.wait(until)?;
         }
@@ -313,10 +313,13 @@ impl Clients {
         }
     }
 
-    fn end(&mut self, key: ClientKey, end: End, handler: &mut dyn Handler) {
+    pub(super) fn end(&mut self, key: ClientKey, end: End, handler: &mut dyn Handler) {
         let Some(mut client) = self.clients.remove(key) else {
             return;
         };
+        if let End::Closed(_) = end {
+            client.answer_close(key, &mut self.keys, &end);
+        }
         let context = Context {
             key,
             keys: &mut self.keys,

@@ -9,7 +9,13 @@ use std::{
 use socket2::SockRef;
 
 use crate::{
-    client::{answer::Input, http::Rejection},
+    client::{
+        answer::Input,
+        event::NORMAL_CLOSURE,
+        frame::{self, Keys, Opcode},
+        http::Rejection,
+    },
+    clock::Moment,
     error::Error,
 };
 
@@ -89,6 +95,29 @@ impl Dialog {
             }
         }
     }
+
+    /// Ends a WebSocket connection by the closing handshake: waits until the server has ended it,
+    /// for at most [`CLOSE_TIMEOUT`].
+    pub(crate) fn leave(mut self) {
+        // An error means that the server has ended the connection first.
+        let _ = self.try_leave();
+    }
+
+    fn try_leave(&mut self) -> io::Result<()> {
+        let end = Moment::now() + CLOSE_TIMEOUT;
+        let mut wire = Vec::new();
+        let mut keys = Keys::new(end.as_nanos());
+        frame::append(&mut wire, Opcode::Close, &mut keys, &[&NORMAL_CLOSURE]);
+        self.stream.write_all(&wire)?;
+        self.stream.set_read_timeout(Some(CLOSE_TIMEOUT))?;
+        // Whatever the server still sends does not count.
+        while self.stream.read(&mut [0; 1024])? > 0 {
+            if end <= Moment::now() {
+                return Ok(());
+            }
+        }
+        SockRef::from(&self.stream).set_linger(None)
+    }
 }
 
 /// Returns the failure of a connection that ended with `error`, after the bytes `answer` of the
@@ -111,6 +140,9 @@ fn timed_out(timeout: Duration) -> io::Error {
 /// The longest time for a connect, or for one read of a part of a response. Arbitrary: a server
 /// that needs longer is not worth measuring.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest time for a closing handshake. Arbitrary.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -148,6 +180,21 @@ mod tests {
         // After a reset neither side has to wait.
         let error = server.read(&mut [0]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn a_dialog_that_leaves_sends_a_close_and_ends_without_a_reset() {
+        let (dialog, mut server) = connected();
+        let peer = std::thread::spawn(move || {
+            let mut close = [0; 8];
+            server.read_exact(&mut close).unwrap();
+            server.write_all(&[0x88, 2, 0x03, 0xE8]).unwrap();
+            server.shutdown(std::net::Shutdown::Write).unwrap();
+            // FIN and Close, 2 masked bytes; then the end, which would be an error after a reset.
+            (close[..2].to_vec(), server.read(&mut [0]).unwrap())
+        });
+        dialog.leave();
+        assert_eq!(peer.join().unwrap(), (vec![0x88, 0x82], 0));
     }
 
     #[test]

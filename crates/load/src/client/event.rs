@@ -80,8 +80,35 @@ pub(super) struct State {
     /// The time for which the connect was scheduled.
     pub(super) dialed: Moment,
     pub(super) output: Output,
-    /// True once the client has begun the closing handshake.
-    pub(super) is_leaving: bool,
+    pub(super) leave: Leave,
+}
+
+/// The part of the client in the closing handshake of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// The Close is sent, or waits for the socket.
+    Begun,
+    /// The Close was queued since the last [`State::take_leave`].
+    Queued,
+    /// The client has not begun it.
+    #[default]
+    Staying,
+}
+
+impl State {
+    /// Returns true once the client has begun the closing handshake.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leave != Leave::Staying
+    }
+
+    /// Returns true once, at the first call after the client has begun the closing handshake.
+    pub(super) fn take_leave(&mut self) -> bool {
+        let is_new = self.leave == Leave::Queued;
+        if is_new {
+            self.leave = Leave::Begun;
+        }
+        is_new
+    }
 }
 
 impl<'a> Conn<'a> {
@@ -103,12 +130,14 @@ impl<'a> Conn<'a> {
         frame::append(&mut self.state.output.wire, opcode, self.keys, parts);
     }
 
-    /// Begins the closing handshake, with close code 1000.
+    /// Begins the closing handshake, with close code 1000. A second call does nothing.
     pub(crate) fn leave(&mut self) {
-        self.send(Opcode::Close, &[&NORMAL_CLOSURE]);
-        self.state.is_leaving = true;
+        if !self.state.is_leaving() {
+            self.send(Opcode::Close, &[&NORMAL_CLOSURE]);
+            self.state.leave = Leave::Queued;
+        }
     }
 }
 
 /// Close code 1000 (RFC 6455 §7.4.1).
-const NORMAL_CLOSURE: [u8; 2] = [0x03, 0xE8];
+pub(super) const NORMAL_CLOSURE: [u8; 2] = [0x03, 0xE8];

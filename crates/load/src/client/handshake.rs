@@ -177,6 +177,8 @@ mod tests {
             authority: "h:1".into(),
             path: "/".into(),
             headers: headers.iter().map(|&header| header.into()).collect(),
+            greetings: 0,
+            aborts: false,
         }
     }
 

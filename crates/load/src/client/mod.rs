@@ -1,14 +1,16 @@
 //! Connections of the generator. This file has the state of a connection, and reads its socket.
 //!
-//! [`clients`] has all connections of a process, on sockets from [`dial`]. [`event`] has the events
-//! that a scenario handles, and the calls with which it sends. [`handshake`] is the opening
-//! handshake. [`frame`] encodes what a client sends, [`messages`] parses what it receives, and
-//! [`output`] buffers what its socket does not take. [`http`] parses heads of responses, [`answer`]
-//! parses whole responses, and [`requests`] has the requests that wait for a response. [`dialog`] is
-//! a blocking connection, over which [`relay`] registers connections at framecast's relay.
+//! [`clients`] has all connections of a process, on sockets from [`dial`], which chooses their local
+//! side by [`sources`]; [`closing`] ends them. [`event`] has the events that a scenario handles, and
+//! the calls with which it sends. [`handshake`] is the opening handshake. [`frame`] encodes what a
+//! client sends, [`messages`] parses what it receives, and [`output`] buffers what its socket does
+//! not take. [`http`] parses heads of responses, [`answer`] parses whole responses, and [`requests`]
+//! has the requests that wait for a response. [`dialog`] is a blocking connection, over which
+//! [`relay`] registers connections at framecast's relay.
 
 mod answer;
 pub(crate) mod clients;
+mod closing;
 mod dial;
 pub(crate) mod dialog;
 pub(crate) mod event;
@@ -19,6 +21,7 @@ pub(crate) mod messages;
 mod output;
 pub(crate) mod relay;
 mod requests;
+mod sources;
 
 use std::{
     io::{self, Read as _},
@@ -30,14 +33,18 @@ use rustix::event::epoll::EventFlags;
 
 use self::{
     answer::{Answer, Input},
-    event::{ClientKey, Conn, End, Event, Handler, Role, State},
+    event::{ClientKey, Conn, End, Event, Handler, Leave, Role, State},
     frame::{Keys, Opcode},
     handshake::{Expected, Handshake},
     messages::{Assembly, Incoming},
     output::Output,
     requests::Requests,
 };
-use crate::{clock::Moment, error::Error, plan::Scheme};
+use crate::{
+    clock::Moment,
+    error::Error,
+    plan::{Scheme, Target},
+};
 
 /// One connection of the generator to the server.
 #[derive(Debug)]
@@ -50,6 +57,11 @@ struct Client {
     /// The received part of a frame or response that is not complete yet.
     rest: Vec<u8>,
     assembly: Assembly,
+    /// True if the connection ends by a reset, as soon as the server has answered the closing
+    /// handshake. A bare TCP server does not end a connection.
+    aborts: bool,
+    /// Number of messages from the server that are still to be skipped.
+    greetings: u32,
     /// The requests that are not answered yet, if it is used for plain HTTP.
     requests: Requests,
 }
@@ -57,11 +69,14 @@ struct Client {
 /// The stage of a connection.
 ///
 /// ```text
-/// Connecting ─► Upgrading ─► Open
+/// Connecting ─► Upgrading ─► Open ─► Closed
 ///         └───────────────► Http ─► Parked ─► Reconnecting ─► Http
 /// ```
 #[derive(Debug)]
 enum Stage {
+    /// Both sides have sent a Close, this one first. The server ends the connection (RFC 6455
+    /// §7.1.1).
+    Closed,
     /// The socket connects. Then the client begins this opening handshake; if there is none, the
     /// connection is used for plain HTTP.
     Connecting(Option<Handshake>),
@@ -89,7 +104,7 @@ impl Client {
     /// HTTP. `dialed` is the time for which the connect was scheduled.
     fn new(
         socket: TcpStream,
-        scheme: Scheme,
+        target: &Target,
         role: Role,
         handshake: Option<Handshake>,
         dialed: Moment,
@@ -102,10 +117,12 @@ impl Client {
                 role,
                 dialed,
                 output: Output::default(),
-                is_leaving: false,
+                leave: Leave::Staying,
             },
             rest: Vec::new(),
-            assembly: Assembly::new(scheme),
+            assembly: Assembly::new(target.scheme),
+            aborts: target.aborts || target.scheme == Scheme::Tcp,
+            greetings: target.greetings,
             requests: Requests::default(),
         }
     }
@@ -119,6 +136,14 @@ impl Client {
     /// Returns true while the socket connects.
     fn is_connecting(&self) -> bool {
         matches!(self.stage, Stage::Connecting(_) | Stage::Reconnecting)
+    }
+
+    /// Returns true if the connection is used for HTTP requests.
+    fn is_http(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Http | Stage::Parked | Stage::Reconnecting
+        )
     }
 
     /// Returns how many bytes wait for the socket, or for an answer of the server.
@@ -192,12 +217,12 @@ impl Client {
         }
         buffer[..kept].copy_from_slice(&self.rest);
         let read = match self.socket.read(&mut buffer[kept..]) {
-            Ok(0) if self.state.is_leaving => return Err(End::Left),
+            Ok(0) if self.state.is_leaving() => return Err(End::Left),
             Ok(0) => return Err(self.on_end_of_stream(context)),
             Ok(read) => read,
             Err(error) if is_temporary(&error) => return Ok(()),
             // A server may answer the closing handshake by a reset, too.
-            Err(_) if self.state.is_leaving => return Err(End::Left),
+            Err(_) if self.state.is_leaving() => return Err(End::Left),
             Err(_) if self.is_between_responses() => return Err(End::Expired),
             Err(error) => return Err(End::Failed(Error::Broken(error))),
         };
@@ -263,6 +288,8 @@ impl Client {
         let mut conn = Conn::new(key, &mut self.state, keys);
         match &self.stage {
             Stage::Connecting(_) | Stage::Parked | Stage::Reconnecting => Ok(None),
+            // §5.5.1: what follows a Close does not count.
+            Stage::Closed => Ok(Some(bytes.len())),
             Stage::Upgrading(expected) => {
                 let rejected = |rejection| End::Failed(Error::Rejected(rejection));
                 let taken = expected.check(bytes).map_err(rejected)?;
@@ -289,16 +316,22 @@ impl Client {
             Stage::Open => {
                 // The code of a Close, if one arrives: `Some(None)` for a Close without a code.
                 let mut closed = None;
+                let greetings = &mut self.greetings;
                 let taken = self.assembly.take(bytes, |incoming| match incoming {
+                    Incoming::Message(_) if *greetings > 0 => *greetings -= 1,
                     Incoming::Message(message) => on_event(Event::Message(message), &mut conn),
                     Incoming::Ping(payload) => conn.send(Opcode::Pong, &[payload]),
                     Incoming::Close(code) => closed = Some(code),
                 });
                 match (taken, closed) {
                     (Err(error), _) => Err(End::Failed(Error::Protocol(error))),
-                    (Ok(_), Some(_)) if self.state.is_leaving => Err(End::Left),
-                    (Ok(_), Some(code)) => Err(End::Closed(code)),
                     (Ok(taken), None) => Ok(taken),
+                    (Ok(_), Some(code)) if !self.state.is_leaving() => Err(End::Closed(code)),
+                    (Ok(_), Some(_)) if self.aborts => Err(End::Left),
+                    (Ok(taken), Some(_)) => {
+                        self.stage = Stage::Closed;
+                        Ok(taken)
+                    }
                 }
             }
         }

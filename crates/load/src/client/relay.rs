@@ -145,6 +145,8 @@ mod tests {
             authority: "h".into(),
             path: "/".into(),
             headers: headers.map(str::to_owned).into(),
+            greetings: 0,
+            aborts: false,
         };
         let request = post(&target, "/publish", "{}");
         let expected = "POST /publish HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
@@ -182,6 +184,8 @@ mod tests {
             authority: "h".into(),
             path: "/".into(),
             headers: vec![],
+            greetings: 0,
+            aborts: false,
         };
         let server = thread::spawn(move || {
             for number in 0..connections {

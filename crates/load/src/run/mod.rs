@@ -43,17 +43,20 @@ pub fn run(
 ) -> Result<(Report, Option<ServerUse>), Error> {
     let mut user = User {
         probe: try_connection(plan)?,
+        aborts: plan.target.aborts,
         meter: pid.map(Meter::new).transpose()?,
         interruption,
         show,
     };
-    let report = if processes > 1 {
+    let mut report = if processes > 1 {
         Workers::start(plan, processes)?.run(plan, &mut user)?
     } else {
         run_here(plan, &mut user)?
     };
-    let meter = user.meter;
-    let used = meter.and_then(|meter| meter.server_use(&report, plan.connections()));
+    let used = user.meter.and_then(|mut meter| {
+        report.memory = meter.take_samples();
+        meter.server_use(&report, plan.connections())
+    });
     Ok((report, used))
 }
 
@@ -75,6 +78,8 @@ fn try_connection(plan: &Plan) -> Result<Option<Probe>, Error> {
 /// user asks for it. A worker process has its parent process as its supervisor instead.
 struct User<'a> {
     probe: Option<Probe>,
+    /// True if the probe ends by a reset.
+    aborts: bool,
     meter: Option<Meter>,
     interruption: Interruption,
     show: &'a mut dyn FnMut(&Progress),
@@ -82,8 +87,11 @@ struct User<'a> {
 
 impl Supervisor for User<'_> {
     fn on_ready(&mut self) -> Result<Moment, Error> {
-        // Closes the probe.
-        self.probe = None;
+        if let Some(probe) = self.probe.take()
+            && !self.aborts
+        {
+            probe.leave();
+        }
         Ok(Moment::now())
     }
 
@@ -100,6 +108,9 @@ impl Supervisor for User<'_> {
     }
 
     fn on_progress(&mut self, progress: &Progress) {
+        if let Some(meter) = &mut self.meter {
+            meter.sample(progress.now, progress.open);
+        }
         (self.show)(progress);
     }
 

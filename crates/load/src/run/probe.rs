@@ -9,12 +9,15 @@ use crate::{
         handshake::Handshake,
     },
     error::Error,
-    plan::{TOPIC, Target},
+    plan::{Scheme, TOPIC, Target},
 };
 
 /// An open connection that sends nothing after its handshake.
 #[derive(Debug)]
-pub(crate) struct Probe(#[expect(dead_code, reason = "it is only held open")] Dialog);
+pub(crate) struct Probe {
+    dialog: Dialog,
+    scheme: Scheme,
+}
 
 impl Probe {
     /// Connects to `target`, and does the opening handshake.
@@ -25,9 +28,20 @@ impl Probe {
         let mut dialog = Dialog::open(target.address)?;
         let check = |answer: &[u8], _| handshake.expected.check(answer);
         match dialog.ask(&handshake.request, check) {
-            Ok(_) => Ok(Self(dialog)),
+            Ok(_) => Ok(Self {
+                dialog,
+                scheme: target.scheme,
+            }),
             Err(Failure::Ended(error) | Failure::Broken(error)) => Err(Error::Broken(error)),
             Err(Failure::Rejected(rejection)) => Err(Error::Rejected(rejection)),
+        }
+    }
+
+    /// Ends the connection by a closing handshake. A drop ends it by a reset. So does this, if it is
+    /// a bare TCP connection, which has no closing handshake.
+    pub(crate) fn leave(self) {
+        if self.scheme == Scheme::Ws {
+            self.dialog.leave();
         }
     }
 }

@@ -15,6 +15,8 @@ pub struct Progress {
     pub now: Moment,
     /// Number of messages received so far.
     pub received: u64,
+    /// Number of connections that are open.
+    pub open: usize,
     /// Number of connections that have failed or ended.
     pub lost: u64,
 }
@@ -51,6 +53,7 @@ impl Progress {
             phase: all.phase.with(other.phase),
             now: all.now.max(other.now),
             received: all.received + other.received,
+            open: all.open + other.open,
             lost: all.lost + other.lost,
         }))
     }
@@ -88,6 +91,7 @@ mod tests {
             phase: Phase::Connecting { open, wanted: 10 },
             now: Moment::from_nanos(received),
             received,
+            open,
             lost: 1,
         };
         let all = Progress::of_all(&[progress(3, 5), progress(4, 7)]).unwrap();
@@ -100,6 +104,7 @@ mod tests {
                 },
                 now: Moment::from_nanos(7),
                 received: 12,
+                open: 7,
                 lost: 2,
             }
         );

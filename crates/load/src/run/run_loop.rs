@@ -4,7 +4,10 @@ use std::{process, time::Duration};
 
 use crate::{
     account::{report::Report, usage::Cpu},
-    client::{clients::Clients, event::End},
+    client::{
+        clients::Clients,
+        event::{Conn, End, Event, Handler},
+    },
     clock::Moment,
     error::Error,
     plan::{self, Plan},
@@ -100,8 +103,11 @@ impl RunLoop<'_> {
         self.settle()?;
         self.check()?;
         let mut report = self.scenario.into_report();
-        report.connections = self.clients.counts;
+        report.connections = self.clients.counts.clone();
         report.generator = generator;
+        if !self.plan.target.aborts {
+            report.connections.unclosed = leave(&mut self.clients)?;
+        }
         Ok(report)
     }
 
@@ -230,11 +236,30 @@ impl RunLoop<'_> {
                 phase,
                 now,
                 received,
+                open: self.clients.len() - self.clients.opening(),
                 lost: counts.failed + counts.disconnected,
             });
         }
         Ok(handled)
     }
+}
+
+/// Ends all connections by closing handshakes, when the result is complete. Returns how many
+/// closing handshakes the server has not answered, those of the whole run included.
+fn leave(clients: &mut Clients) -> Result<u64, Error> {
+    clients.leave_all(&mut Nobody)?;
+    // Each connection ends in time, even if the server does not end it.
+    while clients.len() > 0 {
+        clients.poll(Moment::now() + TICK, &mut Nobody)?;
+    }
+    Ok(clients.counts.unclosed)
+}
+
+/// The handler of what happens when the result is complete.
+struct Nobody;
+
+impl Handler for Nobody {
+    fn on_event(&mut self, _event: Event<'_>, _conn: &mut Conn<'_>, _now: Moment) {}
 }
 
 fn own_cpu() -> Cpu {

@@ -265,10 +265,12 @@ impl Echo {
             let key = self.callers[index].key;
             let backlog = key.and_then(|key| clients.backlog(key));
             if backlog.is_some_and(|backlog| backlog > MAX_BACKLOG_BYTES) {
+                self.recorder.held_up(now);
                 self.schedule = Some(schedule);
                 return Ok(next_pump(now));
             }
             if let Some((_, due)) = schedule.take_due(now) {
+                self.recorder.sent(due, now);
                 self.send(index, due, clients)?;
             }
         }

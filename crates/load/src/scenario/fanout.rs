@@ -266,11 +266,14 @@ impl Fanout {
         let count = self.streams.len();
         let first_number = schedule.next_number();
         while schedule.next() <= now {
-            let stream = self.stream(schedule.next_number());
-            match self.publish(stream, schedule.next(), clients) {
-                Published::Done => {}
+            let (stream, due) = (self.stream(schedule.next_number()), schedule.next());
+            match self.publish(stream, due, clients) {
+                Published::Done => self.recorder.sent(due, now),
                 Published::Gone => self.streams[stream].unpublished += 1,
-                Published::Held => break,
+                Published::Held => {
+                    self.recorder.held_up(now);
+                    break;
+                }
             }
             schedule.take_due(now);
         }

@@ -83,12 +83,19 @@ impl Scenario for Handshake {
             clients.dial(Role::Churner, Endpoint::WebSocket(&self.path), due)?;
             self.under_way += 1;
             self.recorder.report.sent += 1;
+            if self.schedule.is_some() {
+                self.recorder.sent(due, now);
+            }
         }
         let next = self
             .schedule
             .map_or_else(|| next_pump(now), |schedule| schedule.next());
         // At the limit, a connection whose time has come waits until another one ends.
-        Ok(if next <= now { next_pump(now) } else { next })
+        if next <= now {
+            self.recorder.held_up(now);
+            return Ok(next_pump(now));
+        }
+        Ok(next)
     }
 
     fn stop(&mut self, _end: Moment) {

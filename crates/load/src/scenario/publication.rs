@@ -186,6 +186,8 @@ mod tests {
             authority: "h".into(),
             path: "/".into(),
             headers: vec![],
+            greetings: 0,
+            aborts: false,
         };
         let publication = Publication::new(protocol, FORMAT, "t", &target);
         let (before, after) = publication.around_stamp();

@@ -1,0 +1,269 @@
+//! The charts of a picture.
+
+use std::{iter, time::Duration};
+
+use framecast_load::{Latencies, STEPS, StepLatencies};
+
+use crate::load::{
+    Outcome,
+    figures::{bytes, plural, rounded, short, time},
+    plot::{
+        panel::{Axis, Panel, Place},
+        scale::Scale,
+        svg::Drawing,
+    },
+};
+
+/// Draws latency over percentiles. The horizontal axis counts "nines": 1 is the 90th percentile, 2
+/// the 99th, 3 the 99.9th.
+pub(super) fn percentiles(drawing: &mut Drawing, place: Place, outcome: &Outcome<'_>) {
+    let latencies = &outcome.report.latency;
+    let points = distribution(latencies);
+    let limit = outcome.scenario.common.thresholds.max_p99.map(micros);
+    let values = points.iter().map(|(_, micros)| *micros);
+    let y = time_axis(values.chain(limit));
+    let last = points.last().map_or(0.0, |(nines, _)| *nines);
+    let x = percentile_axis(last);
+    let marked = [("p50", 0.5), ("p99", 0.99), ("max", 1.0)]
+        .map(|(name, share)| (name, share, latencies.at(share)));
+    let keys = marked.map(|(name, _, value)| (name, format!("{name} {}", time(value))));
+    let title = format!("{} over percentiles", outcome.latency_name());
+    let mut panel = Panel::new(drawing, place, &title, &keys, (&x, &y));
+    panel.curve(&points, "p50");
+    if let (Some(limit), Some(most)) = (limit, outcome.scenario.common.thresholds.max_p99) {
+        panel.limit(limit, &format!("--max-p99 {}", time(most)));
+    }
+    for (name, share, value) in marked {
+        panel.dot((nines(share).min(last), micros(value)), name);
+    }
+}
+
+/// Draws the p50, the p99 and the maximum of the messages that were scheduled in each step.
+pub(super) fn latency_over_time(drawing: &mut Drawing, place: Place, outcome: &Outcome<'_>) {
+    let steps: Vec<_> = outcome.report.latency_steps.iter().collect();
+    let limit = outcome.scenario.common.thresholds.max_p99.map(micros);
+    let known = steps.iter().flatten();
+    let values = known.flat_map(|step| [step.p50, step.p99, step.max].map(micros));
+    let y = time_axis(values.chain(limit));
+    let x = seconds_axis(outcome.report.duration.as_secs_f64(), MEASURED);
+    let series: [(&str, fn(&StepLatencies) -> Duration); 3] = [
+        ("max", |step| step.max),
+        ("p99", |step| step.p99),
+        ("p50", |step| step.p50),
+    ];
+    let keys = ["p50", "p99", "max"].map(|name| (name, name.to_owned()));
+    let title = format!("{} over time", outcome.latency_name());
+    let mut panel = Panel::new(drawing, place, &title, &keys, (&x, &y));
+    for (class, value) in series {
+        for points in runs(&steps, step_seconds(outcome), value) {
+            panel.curve(&points, class);
+        }
+    }
+    if let (Some(limit), Some(most)) = (limit, outcome.scenario.common.thresholds.max_p99) {
+        panel.limit(limit, &format!("--max-p99 {}", time(most)));
+    }
+}
+
+/// Draws how many messages arrived in each second of the measured time.
+pub(super) fn throughput(drawing: &mut Drawing, place: Place, outcome: &Outcome<'_>) {
+    let report = outcome.report;
+    let points = rates(
+        &report.timeline,
+        step_seconds(outcome),
+        report.duration.as_secs_f64(),
+    );
+    let most = points.iter().map(|(_, rate)| *rate).fold(1.0, f64::max);
+    let y = Axis::new(Scale::fitting(0.0, most), "", |rate| rounded(rate) + "/s");
+    let x = seconds_axis(report.duration.as_secs_f64(), MEASURED);
+    let keys = [("p50", format!("{}/s on average", rounded(report.per_second())))];
+    let title = "throughput over time";
+    let mut panel = Panel::new(drawing, place, title, &keys, (&x, &y));
+    panel.filled_curve(&points, "p50");
+}
+
+/// Draws the server's memory, and behind it the number of open connections.
+pub(super) fn memory(drawing: &mut Drawing, place: Place, outcome: &Outcome<'_>) {
+    let samples = &outcome.report.memory;
+    let seconds = |after: Duration| after.as_secs_f64();
+    let points: Vec<_> = samples
+        .iter()
+        .map(|sample| (seconds(sample.after), sample.resident_bytes as f64))
+        .collect();
+    let most = points.iter().map(|(_, bytes)| *bytes).fold(1.0, f64::max);
+    let most_open = samples.iter().map(|sample| sample.open).max().unwrap_or(0);
+    let share = |open: usize| open as f64 / most_open.max(1) as f64;
+    let open: Vec<_> = samples
+        .iter()
+        .map(|sample| (seconds(sample.after), share(sample.open)))
+        .collect();
+    let last = points.last().map_or(0.0, |(seconds, _)| *seconds);
+    let y = Axis::new(Scale::fitting(0.0, most), "", bytes);
+    let x = seconds_axis(last, "seconds since the first connection");
+    let mut memory = bytes(most);
+    if let Some(server) = &outcome.server {
+        let each = bytes(server.resident_bytes_per_connection.max(0.0));
+        memory = format!("{memory}, {each} a connection");
+    }
+    let keys = [
+        ("p50", memory),
+        ("p99", format!("{} open", plural(most_open as u64, "connection"))),
+    ];
+    let title = "memory of the server over time";
+    let mut panel = Panel::new(drawing, place, title, &keys, (&x, &y));
+    panel.backdrop(&open, "p99");
+    panel.curve(&points, "p50");
+}
+
+/// Returns an axis for times in microseconds.
+fn time_axis(values: impl Iterator<Item = f64> + Clone) -> Axis {
+    let least = values.clone().fold(f64::INFINITY, f64::min);
+    let most = values.fold(0.0, f64::max);
+    Axis::new(Scale::fitting(least, most), "", micros_label)
+}
+
+fn seconds_axis(seconds: f64, unit: &'static str) -> Axis {
+    Axis::new(Scale::linear(0.0, seconds), unit, short)
+}
+
+/// Returns the axis of percentiles up to `last` nines: with a tick for the median and for each nine.
+fn percentile_axis(last: f64) -> Axis {
+    let named = [
+        (0.0, "0"),
+        (0.5, "50"),
+        (0.9, "90"),
+        (0.99, "99"),
+        (0.999, "99.9"),
+        (0.9999, "99.99"),
+        (0.99999, "99.999"),
+        (0.999_999, "99.9999"),
+    ];
+    let ticks = named.map(|(share, name)| (nines(share), name.to_owned()));
+    // Two nines at least.
+    let scale = Scale::linear(0.0, last.max(2.0));
+    let is_shown = |(tick, _): &(f64, String)| *tick <= last.max(2.0) + 0.01;
+    Axis {
+        scale,
+        ticks: ticks.into_iter().filter(is_shown).collect(),
+        unit: "percentile",
+    }
+}
+
+/// Converts a share to nines: 0.99 to 2. A share of 1 has more than any other.
+fn nines(share: f64) -> f64 {
+    if share >= 1.0 {
+        f64::MAX
+    } else {
+        -(1.0 - share).log10()
+    }
+}
+
+/// Returns the points of the chart of latencies, each with its nines and its latency in
+/// microseconds. The last one is the maximum.
+fn distribution(latencies: &Latencies) -> Vec<(f64, f64)> {
+    // Higher percentiles would depend on a single sample.
+    let last = (latencies.count().max(2) as f64).log10();
+    let steps = 200;
+    (0..=steps)
+        .map(|step| last * f64::from(step) / f64::from(steps))
+        .map(|nines| {
+            let share = 1.0 - 10_f64.powf(-nines);
+            (nines, micros(latencies.at(share)))
+        })
+        .chain(iter::once((last, micros(latencies.max()))))
+        .collect()
+}
+
+/// Returns the points of `value` over the steps, in one list for each run of steps that have
+/// messages. A line must not cross a step without any.
+fn runs(
+    steps: &[Option<StepLatencies>],
+    seconds: f64,
+    value: fn(&StepLatencies) -> Duration,
+) -> Vec<Vec<(f64, f64)>> {
+    let mut runs = vec![Vec::new()];
+    for (index, step) in steps.iter().enumerate() {
+        match (step, runs.last_mut()) {
+            (Some(step), Some(run)) => {
+                run.push(((index as f64 + 0.5) * seconds, micros(value(step))));
+            }
+            _ => runs.push(Vec::new()),
+        }
+    }
+    runs.retain(|run| !run.is_empty());
+    runs
+}
+
+/// Returns the arrivals per second in the middle of each step. The last step of an interrupted run
+/// is shorter than the others, and left out if it is less than half.
+fn rates(timeline: &[u64], seconds: f64, duration: f64) -> Vec<(f64, f64)> {
+    let points = timeline.iter().enumerate().filter_map(|(index, count)| {
+        let begun = index as f64 * seconds;
+        let length = (duration - begun).min(seconds);
+        let is_shown = length >= seconds / 2.0;
+        is_shown.then(|| (begun + length / 2.0, *count as f64 / length))
+    });
+    points.collect()
+}
+
+fn step_seconds(outcome: &Outcome<'_>) -> f64 {
+    outcome.plan.duration.as_secs_f64() / f64::from(STEPS)
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+/// Formats microseconds for a tick: `0`, `500 µs`, `20 ms`, `1.5 s`.
+fn micros_label(micros: f64) -> String {
+    match micros {
+        ..1e-9 => "0".to_owned(),
+        ..1e3 => short(micros) + " µs",
+        ..1e6 => short(micros / 1e3) + " ms",
+        _ => short(micros / 1e6) + " s",
+    }
+}
+
+const MEASURED: &str = "seconds of the measured time";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_have_the_same_ticks_whatever_the_result_is() {
+        let labels = |last| {
+            let ticks = percentile_axis(last).ticks;
+            let labels = ticks.into_iter().map(|(_, label)| label);
+            labels.collect::<Vec<_>>()
+        };
+        assert_eq!(labels(0.3), ["0", "50", "90", "99"]);
+        assert_eq!(labels(3.5), ["0", "50", "90", "99", "99.9"]);
+        assert!((nines(0.999) - 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn times_have_ticks_with_a_fitting_unit() {
+        let labels = [0.0, 0.5, 200.0, 20_000.0, 1.5e6].map(micros_label);
+        assert_eq!(labels, ["0", "0.5 µs", "200 µs", "20 ms", "1.5 s"]);
+    }
+
+    #[test]
+    fn a_line_does_not_cross_a_step_without_messages() {
+        let step = |millis| {
+            let time = Duration::from_millis(millis);
+            let (p50, p99, max) = (time, time, time);
+            Some(StepLatencies { p50, p99, max })
+        };
+        let steps = [None, step(1), step(2), None, None, step(3)];
+        let runs = runs(&steps, 2.0, |step| step.max);
+        let expected = [vec![(3.0, 1e3), (5.0, 2e3)], vec![(11.0, 3e3)]];
+        assert_eq!(runs, expected);
+    }
+
+    #[test]
+    fn the_short_last_step_of_an_interrupted_run_does_not_look_like_a_fall() {
+        // Steps of 2 s, of which the last one has lasted for 1.5 s, and then for 0.5 s.
+        assert_eq!(rates(&[20, 15], 2.0, 3.5), [(1.0, 10.0), (2.75, 10.0)]);
+        assert_eq!(rates(&[20, 5], 2.0, 2.5), [(1.0, 10.0)]);
+    }
+}
