@@ -117,6 +117,7 @@ export const connection = {
       [[302, "", { location: "/login" }], [204], "Reconnecting", "Refused: the server sends this page elsewhere. Load it again."],
       [json(421, "this server does not answer to a.example"), [421], "Closed", "Refused with 421: this server does not answer to a.example"],
       [[401, "<p>Who are you?"], [401], "Closed", "Refused with 401: Unauthorized"],
+      [[400, "null"], [204], "Closed", "Refused with 400: Bad Request"],
       // A GET to the page's own server has no origin.
       [json(426, "a WebSocket upgrade is required"), json(403, "pages of this origin may not use this server"), "Closed",
         "Refused with 403: pages of this origin may not use this server"],
