@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     connection::Connection,
-    hub::shard::Shard,
+    hub::{bounds::budget::ShortOfMemory, shard::Shard},
     protocol::{
         Protocol,
         chat::Chat,
@@ -48,8 +48,19 @@ enum Endpoint {
     Publish,
     Register,
     Registration,
-    WebSocket(ChooseProtocol),
+    WebSocket(WebSocketPath),
 }
+
+/// The decisions about a WebSocket that depend on its path.
+#[derive(Clone, Copy)]
+struct WebSocketPath {
+    check: CheckTarget,
+    choose: ChooseProtocol,
+}
+
+/// A function that returns the rejection that an opening handshake would get for its target. It
+/// changes nothing.
+type CheckTarget = fn(&Site, &RouteParams<'_>) -> Result<(), Rejection>;
 
 /// A function that returns the identity and the protocol of a new connection, or the rejection of
 /// its request.
@@ -69,23 +80,36 @@ const ROUTES: [Route; 9] = [
     Route::new("/publish", "POST, OPTIONS", Endpoint::Publish),
     Route::new("/register", "POST, OPTIONS", Endpoint::Register),
     Route::new("/register/{id}", "DELETE, OPTIONS", Endpoint::Registration),
-    Route::web_socket("/echo", |_, _| Ok((Identity::anonymous(), Box::new(Echo)))),
-    Route::web_socket("/echo/raw", |_, _| {
-        Ok((Identity::anonymous(), Box::new(EchoFrames)))
-    }),
-    Route::web_socket("/ws", |_, params| {
-        let topics = chat_topics(params.query.unwrap_or_default())?;
-        Ok((Identity::anonymous(), Box::new(Chat::of(topics))))
-    }),
-    Route::web_socket("/ws/{id}", |site, params| {
-        let claim = site.registry.claim(parse_id(params.id)?);
-        let claim = claim.map_err(|error| match error {
-            Unclaimable::Arriving => Rejection::Arriving,
-            Unclaimable::Unknown => Rejection::NoRegistration,
-        })?;
-        let identity = Identity::from(claim.user.clone());
-        Ok((identity, Box::new(Relay::new(claim))))
-    }),
+    Route::web_socket(
+        "/echo",
+        |_, _| Ok(()),
+        |_, _| Ok((Identity::anonymous(), Box::new(Echo))),
+    ),
+    Route::web_socket(
+        "/echo/raw",
+        |_, _| Ok(()),
+        |_, _| Ok((Identity::anonymous(), Box::new(EchoFrames))),
+    ),
+    Route::web_socket(
+        "/ws",
+        |_, params| chat_topics(params.query.unwrap_or_default()).map(drop),
+        |_, params| {
+            let topics = chat_topics(params.query.unwrap_or_default())?;
+            Ok((Identity::anonymous(), Box::new(Chat::of(topics))))
+        },
+    ),
+    Route::web_socket(
+        "/ws/{id}",
+        |site, params| {
+            let checked = site.registry.check(parse_id(params.id)?);
+            checked.map_err(Rejection::from)
+        },
+        |site, params| {
+            let claim = site.registry.claim(parse_id(params.id)?)?;
+            let identity = Identity::from(claim.user.clone());
+            Ok((identity, Box::new(Relay::new(claim))))
+        },
+    ),
 ];
 
 /// The routes by their patterns.
@@ -108,8 +132,9 @@ impl Route {
         }
     }
 
-    const fn web_socket(pattern: &'static str, choose: ChooseProtocol) -> Self {
-        Self::new(pattern, "GET, OPTIONS", Endpoint::WebSocket(choose))
+    const fn web_socket(pattern: &'static str, check: CheckTarget, choose: ChooseProtocol) -> Self {
+        let endpoint = Endpoint::WebSocket(WebSocketPath { check, choose });
+        Self::new(pattern, "GET, OPTIONS", endpoint)
     }
 
     /// Returns true if the path can be requested with this method.
@@ -143,8 +168,8 @@ impl Site {
             Endpoint::Publish => publish::publish(&self.hub, shard, request).await?,
             Endpoint::Register => api::register(self, shard, request, at).await?,
             Endpoint::Registration => api::unregister(self, parse_id(id)?)?,
-            Endpoint::WebSocket(choose) => {
-                return self.open(shard, request, id, (route.pattern, choose));
+            Endpoint::WebSocket(path) => {
+                return self.open(shard, request, id, (route.pattern, path));
             }
         };
         Ok((response, None))
@@ -157,19 +182,50 @@ impl Site {
         shard: &Rc<Shard>,
         request: &mut Request<Incoming>,
         id: Option<&str>,
-        (pattern, choose): (&'static str, ChooseProtocol),
+        (pattern, path): (&'static str, WebSocketPath),
     ) -> Result<(Response, Option<PendingConnection>), Rejection> {
-        upgrade::check(request)?;
+        let query = request.uri().query();
+        let params = RouteParams { id, query };
+        if let Err(rejection) = upgrade::check(request) {
+            return Err(self.explain(rejection, &params, path.check));
+        }
         let budget = self.hub.budget();
         budget.admit(|counts| &counts.refused_connections)?;
-        let query = request.uri().query();
-        let (identity, protocol) = choose(self, &RouteParams { id, query })?;
+        let (identity, protocol) = (path.choose)(self, &params)?;
         let deflate = upgrade::agree(&self.hub, request)?;
         let (response, socket) = upgrade::accept(request, deflate.as_ref())?;
         let connection = Connection::open(shard, identity, protocol, deflate)?;
         connection.note_path(pattern);
         let pending = PendingConnection { connection, socket };
         Ok((response, Some(pending)))
+    }
+
+    /// Returns the rejection of a request that is no opening handshake. A plain request is told what
+    /// a handshake for the same target would be refused for, because a browser hides the answer to a
+    /// refused handshake from its page, and the page then asks by a plain request. If nothing but
+    /// the upgrade is missing, that is what the plain request is told.
+    fn explain(
+        &self,
+        rejection: Rejection,
+        params: &RouteParams<'_>,
+        check: CheckTarget,
+    ) -> Rejection {
+        if rejection != Rejection::UpgradeRequired {
+            return rejection;
+        }
+        if self.hub.budget().is_crowded() {
+            return ShortOfMemory.into();
+        }
+        check(self, params).err().unwrap_or(rejection)
+    }
+}
+
+impl From<Unclaimable> for Rejection {
+    fn from(error: Unclaimable) -> Self {
+        match error {
+            Unclaimable::Arriving => Self::Arriving,
+            Unclaimable::Unknown => Self::NoRegistration,
+        }
     }
 }
 

@@ -83,7 +83,6 @@ fn a_correct_handshake_is_answered_101() {
 fn a_request_without_an_upgrade_is_answered_426() {
     let cases = [
         "/ws | -Upgrade | -Connection",
-        "/ws/0123456789abcdef0123456789abcdef | -Upgrade | -Connection",
         "/echo | -Upgrade | -Connection",
         "/echo/raw | -Upgrade | -Connection",
         "/echo | -Upgrade",
@@ -97,8 +96,40 @@ fn a_request_without_an_upgrade_is_answered_426() {
     ];
     let server = TestServer::start();
     check(&server, &cases, NOT_AN_UPGRADE, UPGRADE);
+    let registered = server.register(r#"{"user_id": 1}"#) + " | -Upgrade | -Connection";
+    check(&server, &[&registered], NOT_AN_UPGRADE, UPGRADE);
     let old = ["GET /echo HTTP/1.0", "GET /echo HTTP/1.0 | -Host"];
     check(&server, &old, "HTTP/1.0 426 Upgrade Required", UPGRADE);
+}
+
+// A browser hides the answer to a refused handshake from its page. A page that then asked by a plain
+// request was answered 426, whatever the reason was, and went on trying.
+#[test]
+fn a_plain_request_is_told_what_a_handshake_for_its_target_would_be_refused_for() {
+    let server = TestServer::start();
+    let long = format!("/ws?topic={}", "x".repeat(NAME_BYTES + 1));
+    let unknown = "/ws/0123456789abcdef0123456789abcdef";
+    for (path, status) in [
+        (long.as_str(), 400),
+        ("/ws?topic=", 400),
+        ("/ws?topic=%FF", 400),
+        ("/ws?room=a", 400),
+        (unknown, 404),
+        ("/ws/1", 404),
+    ] {
+        let plain = server.http("GET", path, "", "");
+        let mut client = server.dial();
+        client.send(handshake(path).as_bytes());
+        let refused = client.read_answer();
+        assert_eq!((plain.status, &plain.body), (status, &refused.body));
+        assert_eq!(plain.status, refused.status, "{path}");
+    }
+    // A handshake for these would be accepted.
+    let registered = server.register(r#"{"user_id": 1}"#);
+    for path in ["/ws?topic=a", "/echo?topic=", &registered] {
+        assert_eq!(server.http("GET", path, "", "").status, 426, "{path}");
+    }
+    server.connect(&registered).close();
 }
 
 #[test]

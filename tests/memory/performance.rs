@@ -33,7 +33,7 @@ const HEADER: usize = 400;
 const CHUNKS: usize = 16 * 1024;
 
 /// Bytes that the server may hold for the page until the client has taken it.
-const PAGE: usize = 16 * 1024;
+const PAGE: usize = 32 * 1024;
 
 /// Bytes that the server may hold for each byte that a client has sent.
 const SENT: usize = 4;

@@ -151,6 +151,18 @@ impl Registry {
         })
     }
 
+    /// Checks that a registration could be claimed now. Unlike a claim, this changes nothing: the
+    /// registration expires as if nobody had asked.
+    pub(crate) fn check(&self, id: Uuid) -> Result<(), Unclaimable> {
+        let registrations = self.lock();
+        let registration = registrations.table.get(&id);
+        let registration = registration.ok_or(Unclaimable::Unknown)?;
+        match registration.presence {
+            Presence::Arriving(_) => Err(Unclaimable::Arriving),
+            Presence::Connected(_) | Presence::Waiting(_) => Ok(()),
+        }
+    }
+
     /// Deletes a registration. Returns `None` if there was none with this id, `Some(None)` if there
     /// was one that no connection held, and otherwise `Some` with the holder, which the caller must
     /// end. A claim whose handshake is under way can't take over any more.

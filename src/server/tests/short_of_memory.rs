@@ -69,25 +69,33 @@ fn while_memory_is_full_silent_clients_do_not_hold_up_others() {
 #[test]
 fn while_memory_is_short_every_answer_closes_its_http_connection() {
     let server = Served::start(1);
-    let paths = ["/", "/health", "/nowhere", "/ws"];
-    // None of these requests is a WebSocket handshake.
-    let ask = |path: &str| {
+    // None of these requests is a correct WebSocket handshake.
+    let old_version = "/ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                       Sec-WebSocket-Version: 8\r\n";
+    let requests = [
+        "/ HTTP/1.1\r\n",
+        "/health HTTP/1.1\r\n",
+        "/nowhere HTTP/1.1\r\n",
+        "/ws HTTP/1.1\r\n",
+        old_version,
+    ];
+    let ask = |request: &str| {
         let mut stream = dial(server.address);
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let request = format!("GET {request}Host: localhost\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let head = read_head(&mut stream);
         (stream, head)
     };
     let says = |head: &str, connection| head.contains(&format!("\r\nconnection: {connection}\r\n"));
-    for path in paths {
-        assert!(!ask(path).1.contains("close"), "{path}");
+    for request in requests {
+        assert!(!ask(request).1.contains("close"), "{request}");
     }
     let budget = server.hub.budget();
     // Memory is short from 12/16 of the budget on.
     let _charge = budget.charge((budget.limit() / 16 * 12).try_into().unwrap());
-    for path in paths {
-        let (mut stream, head) = ask(path);
-        let close = if path == "/ws" {
+    for request in requests {
+        let (mut stream, head) = ask(request);
+        let close = if request == old_version {
             "Upgrade, close"
         } else {
             "close"
@@ -95,6 +103,23 @@ fn while_memory_is_short_every_answer_closes_its_http_connection() {
         assert!(says(&head, close), "{head}");
         stream.read_to_end(&mut Vec::new()).unwrap();
     }
+}
+
+// A page whose handshake is refused asks for the reason by a plain request.
+#[test]
+fn while_memory_is_short_a_plain_request_is_told_so_where_a_handshake_would_be_refused() {
+    let server = Served::start(1);
+    assert!(server.get("/ws").0.starts_with("HTTP/1.1 426 "));
+    let budget = server.hub.budget();
+    let refused = budget.counts.refused_connections.get();
+    let _charge = budget.charge((budget.limit() / 16 * 12).try_into().unwrap());
+    for path in ["/ws", "/echo", "/ws?topic="] {
+        let (head, body) = server.get(path);
+        assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+        assert_eq!(body, "{\"error\":\"the server is short of memory\"}\n");
+    }
+    let counted = budget.counts.refused_connections.get();
+    assert_eq!(counted, refused, "it was no WebSocket");
 }
 
 #[test]

@@ -35,6 +35,24 @@ fn a_registration_that_nobody_connects_to_expires() {
 }
 
 #[test]
+fn a_check_says_what_a_claim_would_say_and_does_not_prolong_the_registration() {
+    let registry = registry(10);
+    let now = Instant::now();
+    let id = register(&registry, now);
+    assert_eq!(registry.check(Uuid::new_v4()), Err(Unclaimable::Unknown));
+    assert_eq!(registry.check(id), Ok(()));
+    let mut claim = registry.claim(id).unwrap();
+    assert_eq!(registry.check(id), Err(Unclaimable::Arriving));
+    assert!(claim.take_over(ConnectionId::of_nobody(1)).is_some());
+    assert_eq!(registry.check(id), Ok(()), "the next one may take over");
+    drop(claim);
+    let waiting = register(&registry, now);
+    assert_eq!(registry.check(waiting), Ok(()));
+    registry.expire(now + LIFETIME);
+    assert_eq!(registry.check(waiting), Err(Unclaimable::Unknown));
+}
+
+#[test]
 fn while_a_handshake_is_under_way_another_one_is_refused_and_nothing_expires() {
     let registry = registry(10);
     let now = Instant::now();
