@@ -24,7 +24,7 @@ const ADDRESS: &str = "127.0.0.1:8080";
 const NOT_RUN: [&str; 6] = [
     "apt-get update",
     "apt-get install --yes build-essential curl git",
-    "apt-get install --yes --no-install-recommends chromium nodejs npm python3-venv strace",
+    "apt-get install --yes --no-install-recommends caddy chromium nginx nodejs npm python3-venv strace",
     "cargo test",
     ".ci/run",
     "cargo test --release --test attacks -- --long",
