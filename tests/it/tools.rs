@@ -78,7 +78,8 @@ fn a_test_whose_tool_is_to_be_skipped_passes_and_is_listed() {
 fn an_unknown_tool_that_is_to_be_skipped_fails_the_test() {
     let (passes, text) = run(None, "nodejs");
     assert!(!passes, "{text}");
-    let known = "FRAMECAST_SKIP names `nodejs`, and tests need only caddy, chromium, curl, nginx, node";
+    let known =
+        "FRAMECAST_SKIP names `nodejs`, and tests need only caddy, chromium, curl, nginx, node";
     assert_has(&text, &[known]);
 }
 

@@ -14,8 +14,8 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
 const DESIGN: &str = include_str!("../../../../docs/design.md");
 const PUBLISHING: &str = include_str!("../../../../docs/publishing.md");
-const README: &str = include_str!("../../../../README.md");
 const HEALTH: &str = include_str!("../../../../docs/health.md");
+const MEMORY: &str = include_str!("../../../../docs/memory.md");
 const SETTINGS: &str = include_str!("../../../../docs/settings.md");
 
 /// Fields of `/health` that a response has only in some builds or states of the server.
@@ -112,11 +112,11 @@ fn the_documented_ranges_of_settings_are_those_that_the_program_accepts() {
 }
 
 #[test]
-fn the_smallest_budget_is_the_one_that_the_readme_calculates() {
+fn the_smallest_budget_is_the_one_that_the_page_on_memory_calculates() {
     const KIB: u64 = 1024;
     const SHARDS: u64 = 2;
     for message_kib in [1, 64, 256, 1024, 16 * 1024] {
-        // The formula of the README: 256 KiB for each shard, and 4/3 of `one`, which is the memory
+        // The formula of the page: 256 KiB for each shard, and 4/3 of `one`, which is the memory
         // that one connection may need.
         let message = message_kib * KIB;
         let one = 80 * KIB + 10 * message + (KIB * KIB).max(4 * message);
@@ -129,9 +129,9 @@ fn the_smallest_budget_is_the_one_that_the_readme_calculates() {
         ]);
         let size = format!("{least}KiB");
         assert!(stderr.contains(&format!(" ({size}) ")), "{size}: {stderr}");
-        // The README gives these two as examples.
+        // The page gives these two as examples.
         if [64, 1024].contains(&message_kib) {
-            assert!(README.contains(&size), "{size}");
+            assert!(MEMORY.contains(&size), "{size}");
         }
     }
 }
@@ -145,15 +145,15 @@ fn idle_clients(budget: u64) -> u64 {
 }
 
 #[test]
-fn a_budget_holds_as_many_idle_clients_as_the_readme_says() {
+fn a_budget_holds_as_many_idle_clients_as_the_page_on_memory_says() {
     const MIB: u64 = 1024 * 1024;
-    assert!(README.contains("of 200 MiB, 76,784 idle WebSockets"));
+    assert!(MEMORY.contains("of 200 MiB, 76,784 idle WebSockets"));
     assert_eq!(idle_clients(200 * MIB), 76_784);
     // A message of 1 KiB with 256 bytes of overhead, and 96 bytes in each of 10,000 outboxes.
     let delivered_to_10_000 = 1024 + 256 + 10_000 * 96;
     // Three quarters of 200 MiB, without 2 KiB for each of the 10,000 WebSockets.
     let left = 150 * MIB - 10_000 * 2048;
-    assert!(README.contains("10,000 and 142 messages of 1 KiB"));
+    assert!(MEMORY.contains("10,000 and 142 messages of 1 KiB"));
     assert_eq!(left / delivered_to_10_000, 142);
 
     let settings = [

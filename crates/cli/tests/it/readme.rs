@@ -25,9 +25,9 @@ const NOT_RUN: [&str; 6] = [
     "apt-get update",
     "apt-get install --yes build-essential curl git",
     "apt-get install --yes --no-install-recommends caddy chromium nginx nodejs npm python3-venv strace",
+    "cargo install --locked --path crates/cli",
     "cargo test",
     ".ci/run",
-    "cargo test --release --test attacks -- --long",
 ];
 
 /// The way in which the test runs a command of the README.
@@ -356,6 +356,12 @@ fn the_documented_close_codes_are_those_that_the_server_sends() {
         let row = row.unwrap_or_else(|| panic!("{code} is not listed"));
         assert!(row.contains(&format!("`{reason}`")), "{row}");
     }
+}
+
+#[test]
+fn the_readme_is_short() {
+    let lines = README.lines().count();
+    assert!(lines < 300, "{lines}");
 }
 
 #[test]
