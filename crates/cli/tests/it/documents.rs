@@ -1,10 +1,11 @@
 //! Tests of `docs/`: compares the ranges of settings, the fields of `/health`, the figures on
-//! memory and the commands for publishing with the program, and the design page with the source.
+//! memory, the limits of bodies and the commands for publishing with the program, and the design
+//! page with the source.
 //! [`crate::readme`] tests the README and the other tables.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
-use framecast_test_support::{Client, handshake, tools::Tool};
+use framecast_test_support::{Client, TestServer, handshake, tools::Tool};
 
 use crate::process::{Process, run};
 
@@ -15,6 +16,7 @@ const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
 const DESIGN: &str = include_str!("../../../../docs/design.md");
 const PUBLISHING: &str = include_str!("../../../../docs/publishing.md");
 const HEALTH: &str = include_str!("../../../../docs/health.md");
+const HTTP: &str = include_str!("../../../../docs/http.md");
 const MEMORY: &str = include_str!("../../../../docs/memory.md");
 const SETTINGS: &str = include_str!("../../../../docs/settings.md");
 
@@ -179,6 +181,41 @@ fn a_budget_holds_as_many_idle_clients_as_the_page_on_memory_says() {
         "{} of {expected}",
         clients.len()
     );
+}
+
+#[test]
+fn the_documented_limits_of_bodies_are_those_of_the_server() {
+    const KIB: usize = 1024;
+    // For the default of `--max-message-bytes`, 64 KiB.
+    const OBJECT_BYTES: usize = 16 * KIB + 6 * 64 * KIB;
+    let server = TestServer::start();
+    for (row, path, body, most) in [
+        (
+            "| body of `POST /publish` with one message | 16 KiB + 6 × `--max-message-bytes`, ",
+            "/publish",
+            r#"{"topic": "a", "message": "x"}"#,
+            OBJECT_BYTES,
+        ),
+        (
+            "| body of `POST /publish` with a [list](publishing.md#lists) | 1 MiB, ",
+            "/publish",
+            "[]",
+            KIB * KIB,
+        ),
+        (
+            "| body of `POST /register` | 16 KiB + 6 × `--max-message-bytes` |",
+            "/register",
+            r#"{"user_id": 1}"#,
+            OBJECT_BYTES,
+        ),
+    ] {
+        assert!(HTTP.contains(row), "{row}");
+        for (bytes, status) in [(most, 200), (most + 1, 413)] {
+            let padded = format!("{}{body}", " ".repeat(bytes - body.len()));
+            let answer = server.http("POST", path, "", &padded);
+            assert_eq!(answer.status, status, "{bytes} bytes: {}", answer.body);
+        }
+    }
 }
 
 /// Returns the commands of a document, each with the output that it shows below it.
