@@ -265,16 +265,40 @@ fn the_commands_for_publishing_print_what_is_shown_below_them() {
     }
 }
 
+/// Returns the anchors of all headings of a document, as GitHub makes them.
+fn anchors(document: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(document).unwrap().to_lowercase();
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let heading = heading.trim_start_matches('#').trim();
+        let kept = heading
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
 #[test]
-fn the_files_that_documents_link_to_exist() {
-    for document in fs::read_dir(DOCS).unwrap() {
-        let document = document.unwrap().path();
+fn the_files_and_headings_that_documents_link_to_exist() {
+    let documents = fs::read_dir(DOCS)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let others = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"];
+    let others = others.map(|name| Path::new(ROOT).join(name));
+    for document in documents.chain(others) {
         let text = fs::read_to_string(&document).unwrap();
         let targets = text.split("](").skip(1);
-        let targets = targets.filter_map(|rest| rest.split([')', '#']).next());
+        let targets = targets.filter_map(|rest| rest.split(')').next());
         for target in targets.filter(|target| !target.starts_with("https://")) {
-            let file = Path::new(DOCS).join(target);
-            assert!(file.exists(), "{target} in {}", document.display());
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let linked = match file {
+                "" => document.clone(),
+                file => document.with_file_name(file),
+            };
+            assert!(linked.exists(), "{target} in {}", document.display());
+            let is_there = heading.is_empty() || anchors(&linked).contains(heading);
+            assert!(is_there, "{target} in {}", document.display());
         }
     }
 }

@@ -365,18 +365,6 @@ fn the_readme_is_short() {
 }
 
 #[test]
-fn the_files_that_the_readme_links_to_exist() {
-    let targets = README
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split(')').next());
-    for target in targets.filter(|target| !target.starts_with("https://")) {
-        let file = Path::new(ROOT).join(target);
-        assert!(file.exists(), "{target}");
-    }
-}
-
-#[test]
 fn the_tools_that_tests_need_are_among_the_packages_and_can_be_skipped() {
     let install = "apt-get install ";
     let lines = README.lines().filter(|line| line.starts_with(install));
