@@ -269,7 +269,7 @@ fn the_commands_for_publishing_print_what_is_shown_below_them() {
 fn anchors(document: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(document).unwrap().to_lowercase();
     let headings = text.lines().filter(|line| line.starts_with('#'));
-    let anchor = |heading: &str| {
+    let anchor = |heading: &str| -> String {
         let heading = heading.trim_start_matches('#').trim();
         let kept = heading
             .chars()
