@@ -5,7 +5,7 @@ mod proxied;
 
 use framecast_test_support::{
     Client,
-    frames::{close, text},
+    frames::{close, ping, pong, text},
     handshake_with,
 };
 use rustix::process::Signal;
@@ -128,6 +128,30 @@ fn only_registered_connections_pass(kind: Kind) {
     }
 }
 
+/// Asserts that a proxy can give the server all of a site if its settings are changed as the page
+/// says.
+fn the_server_has_all_of_a_site(kind: Kind) {
+    let settings = match kind {
+        Kind::Nginx => kind.settings().to_owned(),
+        Kind::Caddy => replaced(kind.settings(), "\tredir /rt /rt/\n", ""),
+    };
+    let settings = settings.replace("/rt/", "/");
+    let options = ["--public-url=https://app.example"];
+    let Some(proxied) = Proxied::with_settings(kind, &options, &settings) else {
+        return;
+    };
+    assert_eq!(proxied.request("GET", "/", "").status, 200);
+    for path in [&*proxied.register(), "/ws", "/echo"] {
+        let mut client = proxied.connect(path);
+        client.sends(ping("?"));
+        client.receives(pong("?"));
+    }
+    for path in CLOSED {
+        let path = path.strip_prefix("/rt").unwrap();
+        assert_eq!(proxied.request("POST", path, "{}").status, 403, "{path}");
+    }
+}
+
 /// Asserts that a restart of the server is announced to clients behind a proxy, and that the proxy
 /// says that there is no server meanwhile.
 fn a_restart_is_announced(kind: Kind) {
@@ -179,6 +203,16 @@ fn nginx_can_let_only_registered_connections_through() {
 #[test]
 fn caddy_can_let_only_registered_connections_through() {
     only_registered_connections_pass(Kind::Caddy);
+}
+
+#[test]
+fn nginx_can_give_the_server_all_of_a_site() {
+    the_server_has_all_of_a_site(Kind::Nginx);
+}
+
+#[test]
+fn caddy_can_give_the_server_all_of_a_site() {
+    the_server_has_all_of_a_site(Kind::Caddy);
 }
 
 #[test]
