@@ -115,7 +115,7 @@
 //!   together](Limits::memory_budget).
 //! - Every frame from a client is checked to RFC 6455's letter.
 //!
-//! The README has the rest, with the figures.
+//! The README has the rest, and `docs/guarantees.md` the figures.
 //!
 //! # Inside
 //!

@@ -78,7 +78,8 @@ fn a_test_whose_tool_is_to_be_skipped_passes_and_is_listed() {
 fn an_unknown_tool_that_is_to_be_skipped_fails_the_test() {
     let (passes, text) = run(None, "nodejs");
     assert!(!passes, "{text}");
-    let known = "FRAMECAST_SKIP names `nodejs`, and tests need only chromium, curl, node";
+    let known =
+        "FRAMECAST_SKIP names `nodejs`, and tests need only caddy, chromium, curl, nginx, node";
     assert_has(&text, &[known]);
 }
 
@@ -101,6 +102,13 @@ fn the_version_is_found_in_the_line_that_a_program_prints() {
         ("Python 3.14.0rc1", (3, 14)),
         ("v18.20.4", (18, 20)),
         ("9.2.0", (9, 2)),
+        ("nginx version: nginx/1.22.1", (1, 22)),
+        ("nginx version: nginx/1.26.3 (Ubuntu)", (1, 26)),
+        ("2.6.2", (2, 6)),
+        (
+            "v2.10.0 h1:fonubSaQKF1YANl8TXqGcn4IbIRUDdfAkpcsfI/vX5U=",
+            (2, 10),
+        ),
         (
             "Chromium 143.0.7499.40 built on Debian GNU/Linux 13 (trixie)",
             (143, 0),

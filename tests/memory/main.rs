@@ -1,7 +1,7 @@
 //! Compares three numbers of bytes: what the server has allocated for its clients, as a counting
-//! allocator sees it, what the server charges to its budget for them, and what the README allows.
-//! Clients perform random scripts of actions. Except for a tolerance, the charged bytes must never
-//! be fewer than the allocated ones, and never more than the allowed ones.
+//! allocator sees it, what the server charges to its budget for them, and what `docs/memory.md`
+//! allows. Clients perform random scripts of actions. Except for a tolerance, the charged bytes
+//! must never be fewer than the allocated ones, and never more than the allowed ones.
 //!
 //! `choice` makes up a `script`, and `performance` carries it out with `clients` of the `server`.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]

@@ -1,4 +1,4 @@
-//! Performs a script, and adds up the bytes that the README allows the server to hold for the
+//! Performs a script, and adds up the bytes that `docs/memory.md` allows the server to hold for the
 //! clients of the script. The actions are in `http`, `lists`, `messages` (without compression),
 //! `compressed` and `relays`.
 

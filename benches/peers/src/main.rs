@@ -43,7 +43,7 @@ use crate::{machine::Machine, paths::Paths, results::Results, rounds::Plan};
 /// Compare framecast with its peers
 #[derive(Debug, Parser)]
 struct Args {
-    /// Check in about a minute that everything works: one short round, which judges no target
+    /// Check that everything works: one short round, which judges no target
     #[arg(long)]
     quick: bool,
 

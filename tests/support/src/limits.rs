@@ -1,4 +1,4 @@
-//! The server's limits and defaults, as the README states them.
+//! The server's limits and defaults, as the README and `docs/` state them.
 //!
 //! These constants repeat the values of the library instead of using them, so that a test fails
 //! when a value changes.

@@ -13,10 +13,14 @@ use crate::skipped;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "these are all")]
 pub enum Tool {
+    /// The proxy whose settings `docs/proxies.md` has besides those of nginx.
+    Caddy,
     /// The browser that uses the server's page.
     Chromium,
     /// The HTTP client of the README.
     Curl,
+    /// The proxy whose settings `docs/proxies.md` has first.
+    Nginx,
     /// JavaScript outside the browser, with npm for its packages.
     Node,
     /// Python, with the means to make virtual environments.
@@ -33,9 +37,11 @@ const VARIABLE: &str = "FRAMECAST_SKIP";
 
 impl Tool {
     /// All tools, in the order of their names.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
+        Self::Caddy,
         Self::Chromium,
         Self::Curl,
+        Self::Nginx,
         Self::Node,
         Self::Python,
         Self::Strace,
@@ -44,8 +50,10 @@ impl Tool {
     /// Returns the name of the tool in `FRAMECAST_SKIP`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Caddy => "caddy",
             Self::Chromium => "chromium",
             Self::Curl => "curl",
+            Self::Nginx => "nginx",
             Self::Node => "node",
             Self::Python => "python",
             Self::Strace => "strace",
@@ -55,8 +63,11 @@ impl Tool {
     /// Returns the commands of which the machine must have one.
     fn commands(self) -> &'static [&'static str] {
         match self {
+            Self::Caddy => &["caddy"],
             Self::Chromium => &["chromium", "chromium-browser", "google-chrome"],
             Self::Curl => &["curl"],
+            // Debian has it in a folder that is not in the `PATH` of every user.
+            Self::Nginx => &["nginx", "/usr/sbin/nginx"],
             // npm runs on Node. If the machine's Node is too old, npm installs another one.
             Self::Node => &["npm"],
             Self::Python => &["python3"],
@@ -67,10 +78,14 @@ impl Tool {
     /// Returns the oldest version that will do.
     fn oldest(self) -> Version {
         match self {
+            // Debian's, with which the settings were tried.
+            Self::Caddy => (2, 6),
             // `<details name>`, which the page has.
             Self::Chromium => (120, 0),
             // `fail-with-body`, with which the README's commands are tested.
             Self::Curl => (7, 76),
+            // `-e`, the place of the log until the settings are read.
+            Self::Nginx => (1, 20),
             // `--prefix` together with `--no-save`.
             Self::Node => (7, 0),
             // The package `websockets`.
@@ -80,11 +95,22 @@ impl Tool {
         }
     }
 
+    /// Returns the argument for which a command of the tool prints its version.
+    fn version_argument(self) -> &'static str {
+        match self {
+            Self::Caddy => "version",
+            Self::Nginx => "-v",
+            Self::Chromium | Self::Curl | Self::Node | Self::Python | Self::Strace => "--version",
+        }
+    }
+
     /// Returns the names of the Debian packages that have the tool.
     pub fn packages(self) -> &'static str {
         match self {
+            Self::Caddy => "caddy",
             Self::Chromium => "chromium",
             Self::Curl => "curl",
+            Self::Nginx => "nginx",
             Self::Node => "nodejs npm",
             Self::Python => "python3-venv",
             Self::Strace => "strace",
@@ -109,6 +135,12 @@ impl Tool {
         true
     }
 
+    /// Returns the command of the tool. Panics if [`Self::is_here`] would.
+    #[track_caller]
+    pub fn command(self) -> String {
+        self.find().unwrap_or_else(|reason| self.fail(&reason))
+    }
+
     /// Panics with the reason why a test can't use the tool, and says how to install the tool and
     /// how to skip the test.
     #[track_caller]
@@ -121,29 +153,30 @@ impl Tool {
         )
     }
 
-    /// Looks for a command of the tool that is new enough. Returns the reason if there is none.
-    fn find(self) -> Result<(), String> {
+    /// Looks for a command of the tool that is new enough. Returns the command, or the reason if
+    /// there is none.
+    fn find(self) -> Result<String, String> {
         let chosen = env::var("CHROMIUM").ok();
         let chosen = chosen.filter(|_| self == Self::Chromium);
-        let mut commands = chosen
+        let commands = chosen
             .as_deref()
             .into_iter()
             .chain(self.commands().iter().copied());
         let (major, minor) = self.oldest();
         let mut reason = String::new();
-        let is_found = commands.any(|command| {
-            let why_not = match version_of(command) {
+        for command in commands {
+            let why_not = match version_of(command, self.version_argument()) {
                 Ok(found) if version(&found).is_some_and(|version| self.oldest() <= version) => {
-                    return true;
+                    return Ok(command.to_owned());
                 }
                 Ok(found) => format!("{command} is `{found}`, which is too old"),
                 Err(error) => error,
             };
             let _ = write!(reason, "{why_not}; ");
-            false
-        });
-        let wanted = format!("{reason}version {major}.{minor} or newer is needed");
-        is_found.then_some(()).ok_or(wanted)
+        }
+        Err(format!(
+            "{reason}version {major}.{minor} or newer is needed"
+        ))
     }
 }
 
@@ -164,25 +197,29 @@ pub fn parse(names: &str) -> Result<Vec<Tool>, String> {
     named.collect()
 }
 
-/// Returns the first line that `command --version` prints, or the reason why there is none.
-fn version_of(command: &str) -> Result<String, String> {
-    let output = Command::new(command).arg("--version").output();
+/// Returns the first line that a command prints for the argument that asks for its version, or the
+/// reason why there is none.
+fn version_of(command: &str, argument: &str) -> Result<String, String> {
+    let output = Command::new(command).arg(argument).output();
     let output = output.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => format!("there is no {command}"),
         _ => format!("{command} can't be run ({error})"),
     })?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    // nginx prints its version on standard error.
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
     match text.lines().next() {
         Some(line) if output.status.success() => Ok(line.to_owned()),
-        _ => Err(format!("`{command} --version` fails ({})", output.status)),
+        _ => Err(format!("`{command} {argument}` fails ({})", output.status)),
     }
 }
 
 /// Returns the version in a line that a program prints for `--version`: the first word that begins
-/// with two numbers, such as `v18.20.4`.
+/// with two numbers, such as `v18.20.4` or `nginx/1.22.1`.
 pub fn version(line: &str) -> Option<Version> {
     line.split_whitespace().find_map(|word| {
-        let mut numbers = word.strip_prefix('v').unwrap_or(word).split('.');
+        let number = word.strip_prefix("nginx/").unwrap_or(word);
+        let mut numbers = number.strip_prefix('v').unwrap_or(number).split('.');
         let major = numbers.next()?.parse().ok()?;
         let minor = numbers.next()?;
         let digits = minor.find(|c: char| !c.is_ascii_digit());

@@ -1,10 +1,11 @@
 //! Tests of `docs/`: compares the ranges of settings, the fields of `/health`, the figures on
-//! memory and the commands for publishing with the program, and the design page with the source.
+//! memory, the limits of bodies and the commands for publishing with the program, and the design
+//! page with the source.
 //! [`crate::readme`] tests the README and the other tables.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
-use framecast_test_support::{Client, handshake, tools::Tool};
+use framecast_test_support::{Client, TestServer, handshake, tools::Tool};
 
 use crate::process::{Process, run};
 
@@ -14,8 +15,9 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
 const DESIGN: &str = include_str!("../../../../docs/design.md");
 const PUBLISHING: &str = include_str!("../../../../docs/publishing.md");
-const README: &str = include_str!("../../../../README.md");
 const HEALTH: &str = include_str!("../../../../docs/health.md");
+const HTTP: &str = include_str!("../../../../docs/http.md");
+const MEMORY: &str = include_str!("../../../../docs/memory.md");
 const SETTINGS: &str = include_str!("../../../../docs/settings.md");
 
 /// Fields of `/health` that a response has only in some builds or states of the server.
@@ -112,11 +114,11 @@ fn the_documented_ranges_of_settings_are_those_that_the_program_accepts() {
 }
 
 #[test]
-fn the_smallest_budget_is_the_one_that_the_readme_calculates() {
+fn the_smallest_budget_is_the_one_that_the_page_on_memory_calculates() {
     const KIB: u64 = 1024;
     const SHARDS: u64 = 2;
     for message_kib in [1, 64, 256, 1024, 16 * 1024] {
-        // The formula of the README: 256 KiB for each shard, and 4/3 of `one`, which is the memory
+        // The formula of the page: 256 KiB for each shard, and 4/3 of `one`, which is the memory
         // that one connection may need.
         let message = message_kib * KIB;
         let one = 80 * KIB + 10 * message + (KIB * KIB).max(4 * message);
@@ -129,9 +131,9 @@ fn the_smallest_budget_is_the_one_that_the_readme_calculates() {
         ]);
         let size = format!("{least}KiB");
         assert!(stderr.contains(&format!(" ({size}) ")), "{size}: {stderr}");
-        // The README gives these two as examples.
+        // The page gives these two as examples.
         if [64, 1024].contains(&message_kib) {
-            assert!(README.contains(&size), "{size}");
+            assert!(MEMORY.contains(&size), "{size}");
         }
     }
 }
@@ -145,15 +147,15 @@ fn idle_clients(budget: u64) -> u64 {
 }
 
 #[test]
-fn a_budget_holds_as_many_idle_clients_as_the_readme_says() {
+fn a_budget_holds_as_many_idle_clients_as_the_page_on_memory_says() {
     const MIB: u64 = 1024 * 1024;
-    assert!(README.contains("of 200 MiB, 76,784 idle WebSockets"));
+    assert!(MEMORY.contains("of 200 MiB, 76,784 idle WebSockets"));
     assert_eq!(idle_clients(200 * MIB), 76_784);
     // A message of 1 KiB with 256 bytes of overhead, and 96 bytes in each of 10,000 outboxes.
     let delivered_to_10_000 = 1024 + 256 + 10_000 * 96;
     // Three quarters of 200 MiB, without 2 KiB for each of the 10,000 WebSockets.
     let left = 150 * MIB - 10_000 * 2048;
-    assert!(README.contains("10,000 and 142 messages of 1 KiB"));
+    assert!(MEMORY.contains("10,000 and 142 messages of 1 KiB"));
     assert_eq!(left / delivered_to_10_000, 142);
 
     let settings = [
@@ -179,6 +181,41 @@ fn a_budget_holds_as_many_idle_clients_as_the_readme_says() {
         "{} of {expected}",
         clients.len()
     );
+}
+
+#[test]
+fn the_documented_limits_of_bodies_are_those_of_the_server() {
+    const KIB: usize = 1024;
+    // For the default of `--max-message-bytes`, 64 KiB.
+    const OBJECT_BYTES: usize = 16 * KIB + 6 * 64 * KIB;
+    let server = TestServer::start();
+    for (row, path, body, most) in [
+        (
+            "| body of `POST /publish` with one message | 16 KiB + 6 × `--max-message-bytes`, ",
+            "/publish",
+            r#"{"topic": "a", "message": "x"}"#,
+            OBJECT_BYTES,
+        ),
+        (
+            "| body of `POST /publish` with a [list](publishing.md#lists) | 1 MiB, ",
+            "/publish",
+            "[]",
+            KIB * KIB,
+        ),
+        (
+            "| body of `POST /register` | 16 KiB + 6 × `--max-message-bytes` |",
+            "/register",
+            r#"{"user_id": 1}"#,
+            OBJECT_BYTES,
+        ),
+    ] {
+        assert!(HTTP.contains(row), "{row}");
+        for (bytes, status) in [(most, 200), (most + 1, 413)] {
+            let padded = format!("{}{body}", " ".repeat(bytes - body.len()));
+            let answer = server.http("POST", path, "", &padded);
+            assert_eq!(answer.status, status, "{bytes} bytes: {}", answer.body);
+        }
+    }
 }
 
 /// Returns the commands of a document, each with the output that it shows below it.
@@ -228,16 +265,40 @@ fn the_commands_for_publishing_print_what_is_shown_below_them() {
     }
 }
 
+/// Returns the anchors of all headings of a document, as GitHub makes them.
+fn anchors(document: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(document).unwrap().to_lowercase();
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| -> String {
+        let heading = heading.trim_start_matches('#').trim();
+        let kept = heading
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
 #[test]
-fn the_files_that_documents_link_to_exist() {
-    for document in fs::read_dir(DOCS).unwrap() {
-        let document = document.unwrap().path();
+fn the_files_and_headings_that_documents_link_to_exist() {
+    let documents = fs::read_dir(DOCS)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let others = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"];
+    let others = others.map(|name| Path::new(ROOT).join(name));
+    for document in documents.chain(others) {
         let text = fs::read_to_string(&document).unwrap();
         let targets = text.split("](").skip(1);
-        let targets = targets.filter_map(|rest| rest.split([')', '#']).next());
+        let targets = targets.filter_map(|rest| rest.split(')').next());
         for target in targets.filter(|target| !target.starts_with("https://")) {
-            let file = Path::new(DOCS).join(target);
-            assert!(file.exists(), "{target} in {}", document.display());
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let linked = match file {
+                "" => document.clone(),
+                file => document.with_file_name(file),
+            };
+            assert!(linked.exists(), "{target} in {}", document.display());
+            let is_there = heading.is_empty() || anchors(&linked).contains(heading);
+            assert!(is_there, "{target} in {}", document.display());
         }
     }
 }

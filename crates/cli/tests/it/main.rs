@@ -1,6 +1,6 @@
 //! Tests of the program: its settings and those of its allocator, signals, logs, panics, its use of
-//! memory, descriptors and system calls, the addresses that it tries, clients by others, and what
-//! the README and `docs/` say.
+//! memory, descriptors and system calls, the addresses that it tries, clients and proxies by
+//! others, and what the README and `docs/` say.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod addresses;
@@ -14,6 +14,7 @@ mod logs;
 mod memory;
 mod panics;
 mod process;
+mod proxies;
 mod readme;
 mod signals;
 mod system_calls;

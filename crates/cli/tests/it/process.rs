@@ -204,7 +204,7 @@ fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() {
 
 #[test]
 fn a_budget_that_is_too_small_is_refused_with_the_smallest_allowed_one() {
-    // `documents.rs` checks this number against the formula of the README.
+    // `documents.rs` checks this number against the formula of `docs/memory.md`.
     refused(
         &["serve", "--memory-budget", "1MiB", "--shards", "2"],
         "framecast: memory-budget: must be at least 2905428 (2838KiB) with",
