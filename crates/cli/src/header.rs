@@ -50,20 +50,32 @@ pub(crate) fn add_bearer(headers: &mut Vec<Header>, token: &str) -> anyhow::Resu
         is_token,
         "--bearer: a token is at least one character, all of them ASCII, without spaces"
     );
-    add(headers, "--bearer", "Authorization", &format!("Bearer {token}"))
+    add(
+        headers,
+        "--bearer",
+        "Authorization",
+        &format!("Bearer {token}"),
+    )
 }
 
 /// Adds a `Sec-WebSocket-Protocol` that offers the names of `--subprotocol`, if there are any, to
 /// the headers of `--header`.
 pub(crate) fn add_subprotocols(headers: &mut Vec<Header>, names: &[String]) -> anyhow::Result<()> {
     // RFC 6455 §4.1: the elements are tokens, as names of headers are.
-    let wrong = names.iter().find(|name| HeaderName::try_from(name.as_str()).is_err());
+    let wrong = names
+        .iter()
+        .find(|name| HeaderName::try_from(name.as_str()).is_err());
     if let Some(name) = wrong {
         return Err(anyhow!("--subprotocol: `{name}` is not a name for one"));
     }
     match names {
         [] => Ok(()),
-        names => add(headers, "--subprotocol", "Sec-WebSocket-Protocol", &names.join(", ")),
+        names => add(
+            headers,
+            "--subprotocol",
+            "Sec-WebSocket-Protocol",
+            &names.join(", "),
+        ),
     }
 }
 
@@ -264,7 +276,10 @@ mod tests {
         }
         assert!(add(&mut added, "--origin", "Origin", "a\nb").is_err());
         for name in ["", "a, b", "a b", "é"] {
-            assert!(add_subprotocols(&mut added, &[name.into()]).is_err(), "{name}");
+            assert!(
+                add_subprotocols(&mut added, &[name.into()]).is_err(),
+                "{name}"
+            );
         }
         assert_eq!(added, []);
     }

@@ -154,13 +154,17 @@ fn several_topics_and_a_binary_message_are_published_together() {
 
 #[test]
 fn a_token_is_sent_and_two_of_them_are_a_wrong_command_line() {
-    let arguments = ["--topic", "cats", "--bearer", "a.b", "-H", "X-Mine: c", "meow"];
+    let arguments = [
+        "--topic",
+        "cats",
+        "--bearer",
+        "a.b",
+        "-H",
+        "X-Mine: c",
+        "meow",
+    ];
     let (received, _) = publish_to("200 OK", r#"{"queued":0}"#, &arguments, b"");
-    assert!(
-        received
-            .head
-            .contains("\r\nauthorization: bearer a.b\r\n")
-    );
+    assert!(received.head.contains("\r\nauthorization: bearer a.b\r\n"));
     assert!(received.head.contains("\r\nx-mine: c\r\n"));
 
     // Nobody listens there.

@@ -113,7 +113,12 @@ pub(crate) struct Args {
     pub(super) deflate: bool,
 
     /// Send this text and end the input, instead of reading standard input; may be repeated
-    #[arg(short = 'x', long = "execute", value_name = "TEXT", allow_hyphen_values = true)]
+    #[arg(
+        short = 'x',
+        long = "execute",
+        value_name = "TEXT",
+        allow_hyphen_values = true
+    )]
     texts: Vec<String>,
 
     /// Take each line as the bytes of a binary message in this encoding, and print binary messages
@@ -282,10 +287,19 @@ mod tests {
 
     #[test]
     fn options_that_contradict_each_other_are_refused() {
-        for options in ["--raw --json", "--raw --timestamps", "--echo --json", "--echo -x a"] {
+        for options in [
+            "--raw --json",
+            "--raw --timestamps",
+            "--echo --json",
+            "--echo -x a",
+        ] {
             assert!(parse(options).is_err(), "{options}");
         }
-        for options in ["--raw --binary hex", "--json --timestamps", "--echo --quiet"] {
+        for options in [
+            "--raw --binary hex",
+            "--json --timestamps",
+            "--echo --quiet",
+        ] {
             assert!(parse(options).is_ok(), "{options}");
         }
     }

@@ -182,7 +182,9 @@ impl Client {
             return Err(disconnect.into());
         }
         let reason = Error::from(disconnect);
-        self.console.output.notice(&format!("disconnected: {reason:#}"));
+        self.console
+            .output
+            .notice(&format!("disconnected: {reason:#}"));
         if is_input_ended {
             return Ok(Next::Leave);
         }
@@ -199,7 +201,9 @@ impl Client {
         if error.is_final() || is_hopeless || self.console.input.is_ended() {
             return Err(error.into());
         }
-        self.console.output.notice(&format!("{:#}", Error::from(error)));
+        self.console
+            .output
+            .notice(&format!("{:#}", Error::from(error)));
         Ok(())
     }
 

@@ -198,7 +198,9 @@ impl<'a> Session<'a> {
                 let reason = reason.to_owned();
                 return Some(Stop::Close { code, reason });
             }
-            Ok(Command::Help) => HELP.lines().for_each(|line| self.console.output.answer(line)),
+            Ok(Command::Help) => HELP
+                .lines()
+                .for_each(|line| self.console.output.answer(line)),
             Ok(Command::Ping(payload)) => {
                 let payload = payload.as_bytes();
                 self.pings.on_ping(payload.to_vec(), Instant::now());

@@ -132,10 +132,24 @@ mod tests {
 
     #[test]
     fn the_command_has_no_secrets() {
-        let words = ["f", "--header", "Cookie: a=b", "--header=X: y", "--pid", "1:2"];
+        let words = [
+            "f",
+            "--header",
+            "Cookie: a=b",
+            "--header=X: y",
+            "--pid",
+            "1:2",
+        ];
         assert_eq!(
             command(words.map(OsString::from)),
-            ["f", "--header", "Cookie: ...", "--header=X: ...", "--pid", "1:2"]
+            [
+                "f",
+                "--header",
+                "Cookie: ...",
+                "--header=X: ...",
+                "--pid",
+                "1:2"
+            ]
         );
     }
 

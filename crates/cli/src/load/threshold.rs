@@ -30,7 +30,12 @@ impl Thresholds {
         let ratio = self.min_ratio.map(|least| {
             let ratio = report.delivery_ratio();
             let shown = format!("{ratio:.6}, at least {least}");
-            Check::new("--min-ratio", [least, ratio], &shown, self.missed_ratio(report))
+            Check::new(
+                "--min-ratio",
+                [least, ratio],
+                &shown,
+                self.missed_ratio(report),
+            )
         });
         [p99, ratio].into_iter().flatten().collect()
     }

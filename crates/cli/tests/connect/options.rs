@@ -116,7 +116,9 @@ async fn lines_are_binary_messages_in_the_encoding_and_binary_messages_are_print
         let frame = (0x82, vec![0xCA, 0xFE, 0]);
         assert_eq!(masked_frame(&mut socket).await, frame);
         let answer = b"\x82\x04\xCA\xFE\x00\xFF";
-        within("the answer", socket.write_all(answer)).await.unwrap();
+        within("the answer", socket.write_all(answer))
+            .await
+            .unwrap();
         assert_eq!(client.printed().await, printed);
     }
 }
@@ -150,7 +152,9 @@ async fn raw_messages_are_their_bytes() {
 #[tokio::test]
 async fn json_is_indented_and_other_messages_are_lines() {
     let (mut client, mut peer) = connected(&["--json"]).await;
-    peer.send(Message::text(r#"{"b":1.0,"a":[]}"#)).await.unwrap();
+    peer.send(Message::text(r#"{"b":1.0,"a":[]}"#))
+        .await
+        .unwrap();
     peer.send(Message::text("{hello")).await.unwrap();
     for line in ["{", "  \"b\": 1.0,", "  \"a\": []", "}", "{hello"] {
         assert_eq!(client.printed().await, format!("{line}\n"));
@@ -183,11 +187,18 @@ async fn a_quiet_client_writes_only_errors() {
     let client = Client::connect(&[&url, "--quiet"]);
     let (mut socket, _) = request(&listener).await;
     let answer = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n";
-    within("the answer", socket.write_all(answer)).await.unwrap();
+    within("the answer", socket.write_all(answer))
+        .await
+        .unwrap();
     let mut rest = Vec::new();
-    within("the end", socket.read_to_end(&mut rest)).await.unwrap();
+    within("the end", socket.read_to_end(&mut rest))
+        .await
+        .unwrap();
     let exit = client.exit().await;
-    assert_eq!(exit.stderr, "framecast: the server answered 403 Forbidden\n");
+    assert_eq!(
+        exit.stderr,
+        "framecast: the server answered 403 Forbidden\n"
+    );
     assert_eq!(exit.status.code(), Some(1));
 }
 
@@ -202,7 +213,10 @@ async fn options_that_are_wrong_are_refused_before_the_client_connects() {
         (&["--raw", "--json"], "cannot be used with"),
         (&["--count", "0"], "not a whole number from 1"),
         (&["--wait", "5"], "not a time such as"),
-        (&["--heder", "a: b"], "; tip: a similar argument exists: '--header'"),
+        (
+            &["--heder", "a: b"],
+            "; tip: a similar argument exists: '--header'",
+        ),
     ] {
         // Nobody listens there.
         let arguments = [&["ws://127.0.0.1:1/"], options].concat();

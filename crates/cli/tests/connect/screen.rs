@@ -48,8 +48,14 @@ impl Screen {
     /// Returns the rows, without blanks at their ends.
     pub(crate) fn rows(&self) -> Vec<String> {
         let rows = self.rows.iter();
-        rows.map(|row| row.iter().flatten().collect::<String>().trim_end().to_owned())
-            .collect()
+        rows.map(|row| {
+            row.iter()
+                .flatten()
+                .collect::<String>()
+                .trim_end()
+                .to_owned()
+        })
+        .collect()
     }
 
     /// Returns the row and column of the cursor.

@@ -143,7 +143,8 @@ async fn a_ping_reports_its_round_trip() {
     assert_eq!(closed_with(&mut peer).await.0, 1000);
     terminal.shows("the round trip", |rows| {
         let pong = "framecast: pong are you there in ";
-        rows.iter().any(|row| row.starts_with(pong) && row.ends_with(" ms"))
+        rows.iter()
+            .any(|row| row.starts_with(pong) && row.ends_with(" ms"))
     });
     assert_eq!(terminal.exit().code(), Some(0));
 }
@@ -243,7 +244,9 @@ async fn the_terminal_is_given_back_after_an_error_and_after_signals() {
 async fn what_came_last_is_on_the_screen_at_the_end() {
     let (mut terminal, mut peer) = connected(&[]).await;
     for number in 0..100 {
-        peer.feed(Message::text(format!("last {number}"))).await.unwrap();
+        peer.feed(Message::text(format!("last {number}")))
+            .await
+            .unwrap();
     }
     peer.close(None).await.unwrap();
     // The client would reconnect. It is still at the end of its messages.

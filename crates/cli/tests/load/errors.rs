@@ -268,7 +268,14 @@ fn the_help_explains_exit_statuses_and_mentions_tcp_only_where_it_is_supported()
         String::from_utf8(output.unwrap().stdout).unwrap()
     };
     assert!(help(&[]).contains("Exit status:\n  0  "));
-    for word in ["closed loop", "open loop", "first to last", "gap", "held up", "stall"] {
+    for word in [
+        "closed loop",
+        "open loop",
+        "first to last",
+        "gap",
+        "held up",
+        "stall",
+    ] {
         assert!(help(&[]).contains(&format!("\n  {word}  ")), "{word}");
     }
     for (kind, is_possible) in [

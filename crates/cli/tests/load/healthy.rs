@@ -219,7 +219,11 @@ fn the_plot_of_idle_connections_has_the_memory_of_a_server_whose_process_is_know
     let pid = server.child.id().to_string();
     let arguments = ["--connections", "20", "--ramp", "300ms", "--pid", &pid];
     let plotted = ["--plot", plot.to_str().unwrap()];
-    let run = Run::of("idle", &server.url("/ws"), &[&arguments[..], &plotted].concat());
+    let run = Run::of(
+        "idle",
+        &server.url("/ws"),
+        &[&arguments[..], &plotted].concat(),
+    );
     run.assert_whole();
     let plot = fs::read_to_string(plot).unwrap();
     assert!(plot.contains("memory of the server over time"), "{plot}");
@@ -251,7 +255,11 @@ fn the_table_says_which_time_a_figure_is_of_and_marks_each_threshold() {
     let missed = [&["--connections", "2"][..], &["--max-p99", "1ns"]].concat();
     let run = Run::of("echo", &server.url("/echo"), &missed);
     assert_eq!(run.code, Some(1));
-    assert!(run.stdout.contains("  ✗ missed: the p99 of "), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("  ✗ missed: the p99 of "),
+        "{}",
+        run.stdout
+    );
     assert_eq!(run.result["thresholds"][0]["is_held"], false);
 }
 

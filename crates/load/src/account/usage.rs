@@ -140,7 +140,8 @@ mod tests {
     #[test]
     fn the_busiest_thread_is_the_one_that_ran_or_waited_for_longer_since_a_reading() {
         let threads = |used: &[(&str, u64)]| {
-            let cpu = |&(id, nanos): &(&str, u64)| (id.to_owned(), Cpu::parse(&format!("{nanos} 0 1")));
+            let cpu =
+                |&(id, nanos): &(&str, u64)| (id.to_owned(), Cpu::parse(&format!("{nanos} 0 1")));
             Threads(used.iter().map(cpu).collect())
         };
         let before = threads(&[("1", 900), ("2", 10)]);

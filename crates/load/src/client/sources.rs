@@ -165,7 +165,10 @@ mod tests {
     #[test]
     fn processes_begin_with_different_ports() {
         let first = |offset| Ports::new((32_768, 60_999), offset).take();
-        assert_eq!((first(0), first(10), first(28_232)), (32_769, 32_789, 32_769));
+        assert_eq!(
+            (first(0), first(10), first(28_232)),
+            (32_769, 32_789, 32_769)
+        );
     }
 
     #[test]

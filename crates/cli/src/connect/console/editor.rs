@@ -114,7 +114,11 @@ impl Screen {
             });
         }
         let has_ended = self.stage.wait_for_end(END_TIMEOUT);
-        let mode = self.mode.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mode = self
+            .mode
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         drop(mode);
         let end = if has_ended { "" } else { "\r\n" };
         // Fails if the terminal is gone.

@@ -109,11 +109,19 @@ mod tests {
     // Parsing into numbers and maps would round, sort and merge these.
     #[test]
     fn numbers_keys_and_strings_stay_as_they_are_written() {
-        for text in ["12345678901234567890123", "1.10", "-0", r#""\u0041 {[,:\"\\""#] {
+        for text in [
+            "12345678901234567890123",
+            "1.10",
+            "-0",
+            r#""\u0041 {[,:\"\\""#,
+        ] {
             assert_eq!(indent(text).as_deref(), Some(text));
         }
         let indented = indent(r#"{"b":1e400,"a":"\\","a":"x: y"}"#).unwrap();
-        assert_eq!(indented, "{\n  \"b\": 1e400,\n  \"a\": \"\\\\\",\n  \"a\": \"x: y\"\n}");
+        assert_eq!(
+            indented,
+            "{\n  \"b\": 1e400,\n  \"a\": \"\\\\\",\n  \"a\": \"x: y\"\n}"
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod terminal;
 use anyhow::{Context as _, anyhow};
 use tokio::sync::mpsc;
 
+pub(crate) use self::output::Output;
 use self::{
     editor::Screen,
     input::{Input, Source},
@@ -28,8 +29,6 @@ use self::{
     message::{Layout, Style},
     terminal::{can_edit, wants_colours},
 };
-
-pub(crate) use self::output::Output;
 
 /// The user's side: lines, messages and Ctrl-C.
 #[derive(Debug)]

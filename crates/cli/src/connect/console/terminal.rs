@@ -44,7 +44,8 @@ impl SavedMode {
         let stdin = io::stdin();
         let saved = tcgetattr(&stdin)?;
         let mut mode = saved.clone();
-        mode.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+        mode.local_modes
+            .remove(LocalModes::ICANON | LocalModes::ECHO);
         mode.special_codes[SpecialCodeIndex::VMIN] = 1;
         mode.special_codes[SpecialCodeIndex::VTIME] = 0;
         tcsetattr(&stdin, OptionalActions::Now, &mode)?;

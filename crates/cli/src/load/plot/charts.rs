@@ -75,7 +75,10 @@ pub(super) fn throughput(drawing: &mut Drawing, place: Place, outcome: &Outcome<
     let most = points.iter().map(|(_, rate)| *rate).fold(1.0, f64::max);
     let y = Axis::new(Scale::fitting(0.0, most), "", |rate| rounded(rate) + "/s");
     let x = seconds_axis(report.duration.as_secs_f64(), MEASURED);
-    let keys = [("p50", format!("{}/s on average", rounded(report.per_second())))];
+    let keys = [(
+        "p50",
+        format!("{}/s on average", rounded(report.per_second())),
+    )];
     let title = "throughput over time";
     let mut panel = Panel::new(drawing, place, title, &keys, (&x, &y));
     panel.filled_curve(&points, "p50");
@@ -106,7 +109,10 @@ pub(super) fn memory(drawing: &mut Drawing, place: Place, outcome: &Outcome<'_>)
     }
     let keys = [
         ("p50", memory),
-        ("p99", format!("{} open", plural(most_open as u64, "connection"))),
+        (
+            "p99",
+            format!("{} open", plural(most_open as u64, "connection")),
+        ),
     ];
     let title = "memory of the server over time";
     let mut panel = Panel::new(drawing, place, title, &keys, (&x, &y));

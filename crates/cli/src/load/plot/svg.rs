@@ -175,7 +175,9 @@ mod tests {
     #[test]
     fn every_class_with_a_colour_has_one_in_the_dark_too() {
         let (light, dark) = STYLE.split_once("@media").unwrap();
-        for class in [".quiet", ".paper", ".grid", ".axis", ".limit", ".p50", ".p99", ".max"] {
+        for class in [
+            ".quiet", ".paper", ".grid", ".axis", ".limit", ".p50", ".p99", ".max",
+        ] {
             assert!(light.contains(class) && dark.contains(class), "{class}");
         }
     }
