@@ -21,7 +21,7 @@ fn main() {
         0 => "no test was skipped\n".to_owned(),
         count => {
             let lines: String = notes.iter().map(|note| format!("  {note}\n")).collect();
-            format!("tests skipped, as FRAMECAST_SKIP={names} says: {count}\n{lines}")
+            format!("tests skipped (FRAMECAST_SKIP={names}): {count}\n{lines}")
         }
     };
     print!("\n{text}");

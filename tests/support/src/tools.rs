@@ -3,7 +3,8 @@
 //!
 //! A test whose tool is missing or too old fails, and says what to install. The variable
 //! `FRAMECAST_SKIP` names tools, as in `node,strace`: the tests that need one of them are skipped.
-//! [`skipped`] keeps the list of skipped tests.
+//! So are those of nginx and Caddy on a machine without them, because Debian starts both as
+//! services when they are installed. [`skipped`] keeps the list of skipped tests.
 
 use std::{env, fmt::Write as _, io, panic::Location, process::Command};
 
@@ -117,19 +118,26 @@ impl Tool {
         }
     }
 
+    /// Returns true if the tests of the tool are skipped on a machine that does not have it.
+    pub fn is_optional(self) -> bool {
+        matches!(self, Self::Caddy | Self::Nginx)
+    }
+
     /// Returns true if the machine has the tool, so that the running test can go on. Returns false
-    /// if `FRAMECAST_SKIP` names the tool: then the test must end, and is listed as skipped. Panics
-    /// if the tool is missing or too old, or if `FRAMECAST_SKIP` names an unknown tool.
+    /// if `FRAMECAST_SKIP` names the tool, or if an [optional](Self::is_optional) tool is missing or
+    /// too old: then the test must end, and is listed as skipped. Panics if another tool is missing
+    /// or too old, or if `FRAMECAST_SKIP` names an unknown tool.
     #[must_use]
     #[track_caller]
     pub fn is_here(self) -> bool {
         let names = env::var(VARIABLE).unwrap_or_default();
         let skipped = parse(&names).unwrap_or_else(|error| panic!("{error}"));
-        if skipped.contains(&self) {
+        let found = self.find();
+        if skipped.contains(&self) || (self.is_optional() && found.is_err()) {
             skipped::note(self, Location::caller());
             return false;
         }
-        if let Err(reason) = self.find() {
+        if let Err(reason) = found {
             self.fail(&reason);
         }
         true

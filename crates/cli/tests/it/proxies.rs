@@ -3,10 +3,15 @@
 
 mod proxied;
 
+use std::{
+    env,
+    process::{self, Command},
+};
+
 use framecast_test_support::{
     Client,
     frames::{close, ping, pong, text},
-    handshake_with,
+    handshake_with, skipped,
 };
 use rustix::process::Signal;
 
@@ -235,4 +240,16 @@ fn a_server_that_does_not_know_its_public_url_refuses_the_name_that_a_proxy_pass
         assert_eq!(status, 421, "{kind:?}");
         assert!(body.contains("does not answer to app.example"), "{body}");
     }
+}
+
+#[test]
+fn on_a_machine_without_caddy_its_tests_are_skipped_and_listed() {
+    const TEST: &str = "proxies::caddy_can_give_the_server_all_of_a_site";
+    let folder = tempfile::tempdir().unwrap();
+    let mut test = Command::new(env::current_exe().unwrap());
+    test.args(["--exact", TEST]).env("PATH", folder.path());
+    let output = test.output().unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("running 1 test"));
+    assert!(skipped::take(process::id()).contains(&format!("caddy: {TEST}")));
 }
