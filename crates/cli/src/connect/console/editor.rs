@@ -1,14 +1,13 @@
 //! The line editor at a terminal: rustyline, on a thread of its own.
 //!
 //! While a line is typed, messages are printed above it ([`Screen::print`]). rustyline has no means
-//! to end a read from another thread. So [`Screen::close`] hands it an empty message, and its hook
-//! for drawing unwinds the thread out of the read. On the way rustyline restores the terminal.
+//! to end a read from another thread. So [`Screen::close`] replaces standard input by `/dev/null`,
+//! at whose end the read returns.
 
 use std::{
     borrow::Cow,
     fmt,
     io::{self, Write as _},
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc},
     thread,
     time::Duration,
@@ -23,13 +22,13 @@ use rustyline::{
     history::DefaultHistory,
     validate::{ValidationContext, ValidationResult, Validator},
 };
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::mpsc;
 
 use crate::connect::console::{
     input::{Line, MAX_LINE_BYTES, Unsendable},
     message::Style,
     stage::Stage,
-    terminal::{SavedMode, is_gone},
+    terminal::{SavedMode, end_stdin, is_gone},
 };
 
 /// Number of lines that the arrow keys bring back. Arbitrary: more than a person types in one
@@ -95,7 +94,8 @@ impl Screen {
             stdout.write_all(text.as_bytes())?;
             return stdout.flush();
         }
-        let printed = self.hand_over(text);
+        let mut printer = self.printer.lock().unwrap_or_else(PoisonError::into_inner);
+        let printed = printer.print(text).map_err(io::Error::other);
         self.stage.end_print();
         printed
     }
@@ -106,11 +106,12 @@ impl Screen {
             let screen = self.clone();
             // A thread, because the editor takes no message while it searches in the history.
             thread::spawn(move || {
-                // The channel has room for one message. So once the first of these is in it, the
-                // editor has taken all others.
-                let _ = screen.hand_over(NOTHING.into());
-                screen.stage.stop();
-                let _ = screen.hand_over(NOTHING.into());
+                // The channel has room for one message. So once this one is in it, the editor has
+                // taken all others.
+                screen.print(NOTHING.into())?;
+                end_stdin()?;
+                // Wakes the editor, which still waits for the terminal.
+                screen.print(NOTHING.into())
             });
         }
         let has_ended = self.stage.wait_for_end(END_TIMEOUT);
@@ -124,11 +125,6 @@ impl Screen {
         // Fails if the terminal is gone.
         let mut stdout = io::stdout();
         let _ = write!(stdout, "{RESET}{end}").and_then(|()| stdout.flush());
-    }
-
-    fn hand_over(&self, text: String) -> io::Result<()> {
-        let mut printer = self.printer.lock().unwrap_or_else(PoisonError::into_inner);
-        printer.print(text).map_err(io::Error::other)
     }
 }
 
@@ -173,17 +169,15 @@ impl Typist {
     }
 
     fn read(&mut self, mut editor: Editor<Hooks, DefaultHistory>) {
-        while self.stage.enter() {
+        loop {
+            self.stage.enter();
             // After the end of the input, the editor only takes Ctrl-C, and prints messages.
             let prompt = if self.lines.is_some() {
                 self.prompt
             } else {
                 ("", "")
             };
-            // The hook unwinds if the editor is to end, or rustyline has panicked.
-            let Ok(read) = catch_unwind(AssertUnwindSafe(|| editor.readline(&prompt))) else {
-                return;
-            };
+            let read = editor.readline(&prompt);
             self.stage.leave();
             if self.on_read(read) == Next::End {
                 return;
@@ -198,7 +192,7 @@ impl Typist {
                 // Fails if one is waiting already.
                 let _ = self.interrupts.try_send(());
             }
-            // Ctrl-D, or the end of a terminal that is gone.
+            // Ctrl-D. At the end of `/dev/null`, or of a terminal that is gone, the editor ends.
             Err(ReadlineError::Eof) if !is_gone() => self.lines = None,
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 self.deliver(Err(Unsendable::NotUtf8));
@@ -208,20 +202,13 @@ impl Typist {
         Next::Read
     }
 
-    /// Sends a line to the session. Waits while the session takes none. If it never will again, the
-    /// editor still reads, because only then it prints the messages that it was handed.
+    /// Sends a line to the session. Waits if too many lines wait already. If the session takes no
+    /// more, the editor still reads, because only then it prints the messages that it was handed.
     fn deliver(&mut self, line: Line) {
-        let Some(lines) = &self.lines else {
-            return;
-        };
-        let is_sent = match lines.try_send(line) {
-            Ok(()) => true,
-            Err(TrySendError::Full(line)) => {
-                self.stage.wait();
-                lines.blocking_send(line).is_ok()
-            }
-            Err(TrySendError::Closed(_)) => false,
-        };
+        let is_sent = self
+            .lines
+            .as_ref()
+            .is_some_and(|lines| lines.blocking_send(line).is_ok());
         if !is_sent {
             self.lines = None;
         }
@@ -259,17 +246,14 @@ impl Highlighter for Hooks {
         prompt: &'p str,
         _default: bool,
     ) -> Cow<'b, str> {
-        if !self.0.draw() {
-            // Does not call the panic hook: nothing is wrong.
-            resume_unwind(Box::new("the editor is to end"));
-        }
+        self.0.draw();
         Cow::Borrowed(prompt)
     }
 }
 
 impl Validator for Hooks {
     fn validate(&self, _: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        self.0.complete();
+        self.0.leave();
         Ok(ValidationResult::Valid(None))
     }
 }

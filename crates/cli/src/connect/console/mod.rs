@@ -30,6 +30,10 @@ use self::{
     terminal::{can_edit, wants_colours},
 };
 
+/// Capacity of the queue of typed lines. While it is full, the editor takes no key, and no message
+/// is printed. Arbitrary: more than a person types while the connection is lost.
+const TYPED_LINES: usize = 1024;
+
 /// The user's side: lines, messages and Ctrl-C.
 #[derive(Debug)]
 pub(super) struct Console {
@@ -55,7 +59,7 @@ impl Console {
         };
         // Before the editor, so that its own handler of SIGINT is the one that is replaced again.
         let (interrupts, pressed) = Interrupts::listen(is_edited);
-        let (sender, lines) = mpsc::channel(1);
+        let (sender, lines) = mpsc::channel(TYPED_LINES);
         let screen = is_edited.then(|| Screen::open(style, sender, pressed));
         // Without an editor, the terminal works as for any other program.
         let screen = screen.and_then(Result::ok);

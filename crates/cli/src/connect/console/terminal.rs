@@ -6,11 +6,14 @@
 
 use std::{
     env,
+    fs::File,
     io::{self, IsTerminal as _},
+    os::fd::{AsFd as _, OwnedFd},
 };
 
-use rustix::termios::{
-    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+use rustix::{
+    stdio::dup2_stdin,
+    termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr},
 };
 
 /// Returns true if a line editor works: a person sees standard output and types standard input, on a
@@ -29,33 +32,47 @@ pub(super) fn wants_colours() -> bool {
     env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Returns true if the terminal at standard input is gone, as after its window was closed.
+/// Returns true if standard input is no terminal any more: its window was closed, or
+/// [`end_stdin`] was called.
 pub(super) fn is_gone() -> bool {
     tcgetattr(io::stdin()).is_err()
 }
 
+/// Replaces standard input by an empty file. A read that waits for the terminal goes on to wait.
+pub(super) fn end_stdin() -> io::Result<()> {
+    dup2_stdin(File::open("/dev/null")?)?;
+    Ok(())
+}
+
 /// The mode that the terminal had. A drop restores it.
-pub(super) struct SavedMode(Termios);
+pub(super) struct SavedMode {
+    mode: Termios,
+    terminal: OwnedFd,
+}
 
 impl SavedMode {
     /// Makes the terminal at standard input take bytes one by one, without an echo. Ctrl-C and
     /// Ctrl-Z stay signals.
     pub(super) fn take() -> io::Result<Self> {
-        let stdin = io::stdin();
-        let saved = tcgetattr(&stdin)?;
+        // Standard input may be replaced before the drop.
+        let terminal = io::stdin().as_fd().try_clone_to_owned()?;
+        let saved = tcgetattr(&terminal)?;
         let mut mode = saved.clone();
         mode.local_modes
             .remove(LocalModes::ICANON | LocalModes::ECHO);
         mode.special_codes[SpecialCodeIndex::VMIN] = 1;
         mode.special_codes[SpecialCodeIndex::VTIME] = 0;
-        tcsetattr(&stdin, OptionalActions::Now, &mode)?;
-        Ok(Self(saved))
+        tcsetattr(&terminal, OptionalActions::Now, &mode)?;
+        Ok(Self {
+            mode: saved,
+            terminal,
+        })
     }
 }
 
 impl Drop for SavedMode {
     fn drop(&mut self) {
         // Fails if the terminal is gone.
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.mode);
     }
 }
