@@ -106,7 +106,7 @@ async fn wide_characters_are_edited_as_one_and_keep_their_place() {
 #[tokio::test]
 async fn a_long_line_arrives_whole_whether_pasted_or_typed() {
     let (mut terminal, mut peer) = connected(&[]).await;
-    let long = "0123456789".repeat(1000);
+    let long = "0123456789".repeat(420);
     terminal.pastes(&long);
     terminal.types("\r");
     assert_eq!(received(&mut peer).await, Message::text(long.as_str()));
@@ -214,9 +214,35 @@ async fn a_second_ctrl_c_does_not_wait_for_the_server() {
     assert!(terminal.is_in_its_usual_mode());
 }
 
+// rustyline sends the signal, and takes its mode again before another thread has stopped the process.
+#[tokio::test]
+async fn ctrl_z_gives_the_terminal_back_until_the_client_goes_on() {
+    let (mut terminal, mut peer) = connected(&[]).await;
+    for line in ["first", "second"] {
+        terminal.types(line);
+        terminal.shows_line(&format!("> {line}"), 2 + line.len());
+        terminal.types("\x1a");
+        terminal.stops();
+        assert!(terminal.is_in_its_usual_mode());
+        peer.send(Message::text(format!("to the {line}")))
+            .await
+            .unwrap();
+        terminal.kill(Signal::CONT);
+        terminal.shows_text(&format!("< to the {line}"));
+        terminal.types("!\r");
+        let sent = Message::text(format!("{line}!"));
+        assert_eq!(received(&mut peer).await, sent);
+    }
+}
+
 #[tokio::test]
 async fn the_terminal_is_given_back_after_an_error_and_after_signals() {
-    for signal in [None, Some(Signal::INT), Some(Signal::TERM)] {
+    for signal in [
+        None,
+        Some(Signal::HUP),
+        Some(Signal::INT),
+        Some(Signal::TERM),
+    ] {
         let (mut terminal, mut peer) = connected(&[]).await;
         terminal.types("half a line");
         terminal.shows_line("> half a line", 13);

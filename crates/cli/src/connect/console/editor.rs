@@ -28,7 +28,7 @@ use crate::connect::console::{
     input::{Line, MAX_LINE_BYTES, Unsendable},
     message::Style,
     stage::Stage,
-    terminal::{SavedMode, end_stdin, is_gone},
+    terminal::{Saved, end_stdin, is_gone},
 };
 
 /// Number of lines that the arrow keys bring back. Arbitrary: more than a person types in one
@@ -42,15 +42,12 @@ const END_TIMEOUT: Duration = Duration::from_millis(500);
 /// A message of which nothing is seen: it goes up, and down again by its line feed.
 const NOTHING: &str = "\x1b[A\n";
 
-/// Ends a synchronized update, which rustyline begins before it draws, and the paste mode.
-const RESET: &str = "\x1b[?2026l\x1b[?2004l";
-
 /// The terminal on which a person types and messages are printed.
 #[derive(Clone)]
 pub(super) struct Screen {
     stage: Stage,
     printer: Arc<Mutex<Box<dyn ExternalPrinter + Send>>>,
-    mode: Arc<Mutex<Option<SavedMode>>>,
+    saved: Saved,
 }
 
 impl fmt::Debug for Screen {
@@ -66,7 +63,7 @@ impl Screen {
         lines: mpsc::Sender<Line>,
         interrupts: mpsc::Sender<()>,
     ) -> io::Result<Self> {
-        let mode = SavedMode::take()?;
+        let saved = Saved::take()?;
         let stage = Stage::new();
         let (sender, printer) = std_mpsc::channel();
         let typist = Typist {
@@ -83,7 +80,7 @@ impl Screen {
         Ok(Self {
             stage,
             printer: Arc::new(Mutex::new(printer?)),
-            mode: Arc::new(Mutex::new(Some(mode))),
+            saved,
         })
     }
 
@@ -115,16 +112,20 @@ impl Screen {
             });
         }
         let has_ended = self.stage.wait_for_end(END_TIMEOUT);
-        let mode = self
-            .mode
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        drop(mode);
-        let end = if has_ended { "" } else { "\r\n" };
-        // Fails if the terminal is gone.
-        let mut stdout = io::stdout();
-        let _ = write!(stdout, "{RESET}{end}").and_then(|()| stdout.flush());
+        self.saved.restore();
+        if !has_ended {
+            // Fails if the terminal is gone.
+            let _ = io::stdout().write_all(b"\r\n");
+        }
+    }
+
+    /// Stops the process as Ctrl-Z does. The shell gets the terminal in its own mode meanwhile.
+    pub(super) async fn suspend(&self) -> io::Result<()> {
+        self.saved.suspend().await?;
+        let screen = self.clone();
+        // Draws the line again, below what the shell has printed. The print may have to wait.
+        thread::spawn(move || screen.print(NOTHING.into()));
+        Ok(())
     }
 }
 

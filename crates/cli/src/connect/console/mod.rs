@@ -19,7 +19,11 @@ mod stage;
 mod terminal;
 
 use anyhow::{Context as _, anyhow};
-use tokio::sync::mpsc;
+use rustix::process::Signal;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 
 pub(crate) use self::output::Output;
 use self::{
@@ -63,6 +67,9 @@ impl Console {
         let screen = is_edited.then(|| Screen::open(style, sender, pressed));
         // Without an editor, the terminal works as for any other program.
         let screen = screen.and_then(Result::ok);
+        if let Some(screen) = screen.clone() {
+            listen_for_stops(screen);
+        }
         let style = if screen.is_some() { style } else { Style::None };
         Self {
             input: Input::open(source, screen.is_some().then_some(lines)),
@@ -106,4 +113,16 @@ impl Console {
             screen.close();
         }
     }
+}
+
+/// Handles SIGTSTP, which Ctrl-Z sends, from now on.
+fn listen_for_stops(screen: Screen) {
+    // If the handler can't be installed, the signal stops the process in the mode of the editor.
+    let Ok(mut stops) = signal(SignalKind::from_raw(Signal::TSTP.as_raw())) else {
+        return;
+    };
+    // Ends if the terminal is gone.
+    tokio::spawn(
+        async move { while stops.recv().await.is_some() && screen.suspend().await.is_ok() {} },
+    );
 }
