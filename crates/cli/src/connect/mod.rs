@@ -57,7 +57,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let headers = args.headers().map_err(Misuse)?;
     let target = Target::parse(&args.url, &args.topics, headers).map_err(Misuse)?;
     let source = args.source().map_err(Misuse)?;
-    let console = Console::open(source, args.layout(), args.quiet);
+    let console = Console::open(source, args.quiet);
     let mut client = Client {
         target,
         deflate: args.deflate,
@@ -248,17 +248,14 @@ async fn open(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        connect::console::{input::Source, message::Layout},
-        header::Headers,
-    };
+    use crate::{connect::console::input::Source, header::Headers};
 
     #[tokio::test(start_paused = true)]
     async fn the_client_connects_only_after_the_wait() {
         // Nobody listens there.
         let target = Target::parse("ws://127.0.0.1:1/", &[], Headers::default()).unwrap();
         let wait = Duration::from_secs(7);
-        let console = Console::open(Source::Nothing, Layout::Line, true);
+        let console = Console::open(Source::Nothing, true);
         // The clock stands still while the client does anything but wait.
         let begun = tokio::time::Instant::now();
         let opened = open(&target, false, wait, &console.output).await;

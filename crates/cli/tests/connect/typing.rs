@@ -186,9 +186,11 @@ async fn a_line_that_cannot_be_sent_is_explained_and_the_next_one_is_sent() {
 
 #[tokio::test]
 async fn a_message_cannot_control_the_terminal() {
-    let (terminal, mut peer) = connected(&[]).await;
-    peer.send(Message::text("a\x1b[2J\r\nb")).await.unwrap();
-    terminal.shows_text("< a\\u{1b}[2J\\r\\nb");
+    for options in [&[][..], &["--raw"]] {
+        let (terminal, mut peer) = connected(options).await;
+        peer.send(Message::text("a\x1b[2J\r\nb")).await.unwrap();
+        terminal.shows_text("< a\\u{1b}[2J\\r\\nb");
+    }
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ use self::{
     editor::Screen,
     input::{Input, Source},
     interrupts::Interrupts,
-    message::{Layout, Style},
+    message::Style,
     terminal::{can_edit, wants_colours},
 };
 
@@ -52,10 +52,9 @@ pub(super) struct Console {
 }
 
 impl Console {
-    /// Opens the console, with a line editor if a person types at a terminal. Raw messages may be
-    /// any bytes, which do not go beside a line that is typed: then there is no line editor.
-    pub(super) fn open(source: Source, layout: Layout, is_quiet: bool) -> Self {
-        let is_edited = matches!(source, Source::Stdin) && layout != Layout::Raw && can_edit();
+    /// Opens the console, with a line editor if a person types at a terminal.
+    pub(super) fn open(source: Source, is_quiet: bool) -> Self {
+        let is_edited = matches!(source, Source::Stdin) && can_edit();
         let style = match (is_edited, wants_colours()) {
             (false, _) => Style::None,
             (true, false) => Style::Plain,
