@@ -134,6 +134,14 @@ async fn a_pasted_text_of_several_lines_is_one_message() {
     assert_eq!(received(&mut peer).await, Message::text(pasted));
 }
 
+// A terminal that does not mark pastes sends a pasted tab as a key.
+#[tokio::test]
+async fn a_tab_is_a_character_like_others() {
+    let (mut terminal, mut peer) = connected(&[]).await;
+    terminal.types("a\t\tb\r");
+    assert_eq!(received(&mut peer).await, Message::text("a\t\tb"));
+}
+
 #[tokio::test]
 async fn a_ping_reports_its_round_trip() {
     let (mut terminal, mut peer) = connected(&[]).await;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustyline::{
-    ColorMode, Config, Editor, ExternalPrinter, Helper,
+    ColorMode, CompletionType, Config, Context, Editor, ExternalPrinter, Helper,
     completion::Completer,
     error::ReadlineError,
     highlight::Highlighter,
@@ -76,10 +76,11 @@ impl Screen {
             .name("editor".into())
             .spawn(move || typist.run(&sender))?;
         let printer = printer.recv();
-        let printer = printer.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        let printer = printer.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()));
+        let printer = printer.inspect_err(|_| saved.restore())?;
         Ok(Self {
             stage,
-            printer: Arc::new(Mutex::new(printer?)),
+            printer: Arc::new(Mutex::new(printer)),
             saved,
         })
     }
@@ -230,6 +231,8 @@ fn open(stage: &Stage) -> rustyline::Result<Editor<Hooks, DefaultHistory>> {
     let config = Config::builder()
         .auto_add_history(true)
         .max_history_size(HISTORY_LINES)?
+        // Inserts the only completion at once, without a wait for another key.
+        .completion_type(CompletionType::List)
         // The hook for drawing is called only with colours. The prompt is uncoloured if it must be.
         .color_mode(ColorMode::Forced)
         .build();
@@ -238,7 +241,7 @@ fn open(stage: &Stage) -> rustyline::Result<Editor<Hooks, DefaultHistory>> {
     Ok(editor)
 }
 
-/// The calls of rustyline by which the phase of the editor is known.
+/// The calls of rustyline by which the phase of the editor is known, and the meaning of Tab.
 struct Hooks(Stage);
 
 impl Highlighter for Hooks {
@@ -261,6 +264,16 @@ impl Validator for Hooks {
 
 impl Completer for Hooks {
     type Candidate = String;
+
+    /// Completes every text by a tab. There is nothing else to insert.
+    fn complete(
+        &self,
+        _: &str,
+        position: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<String>)> {
+        Ok((position, vec!["\t".to_owned()]))
+    }
 }
 
 impl Hinter for Hooks {

@@ -57,10 +57,12 @@ const BEGIN_PASTES: &[u8] = b"\x1b[?2004h";
 /// Ends a synchronized update, which the line editor begins before it draws, and the paste mode.
 const END_PASTES: &[u8] = b"\x1b[?2026l\x1b[?2004l";
 
-/// Number of looks at the mode of the terminal, and the time between two of them, until the editor
-/// has its mode again after Ctrl-Z. It takes microseconds, unless the editor does not read.
-/// Arbitrary: not noticed by a person.
+/// Number of looks at the mode of the terminal until the editor has its mode again after Ctrl-Z. It
+/// takes microseconds, unless the editor does not read. Arbitrary: with the time between two of
+/// them, not noticed by a person.
 const LOOKS: u32 = 50;
+
+/// Time between two looks.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 /// The mode that the terminal had before the client, and the terminal at standard input, which may
