@@ -130,7 +130,7 @@ impl Client {
                     Outcome::Closed => return Ok(Ending::Closed),
                     Outcome::Interrupted => return Ok(Ending::Interrupted),
                     Outcome::Disconnected(disconnect) => {
-                        if self.after_disconnect(disconnect)? == Next::Leave {
+                        if self.after_disconnect(disconnect).await? == Next::Leave {
                             return Ok(Ending::Closed);
                         }
                     }
@@ -174,10 +174,10 @@ impl Client {
     /// Decides whether to reconnect after the end of a connection. Fails if the reason of the end
     /// forbids to reconnect. Also fails if the input has ended, and the end of the connection was
     /// not an orderly Close of the server ([`Disconnect::is_orderly`]).
-    fn after_disconnect(&mut self, disconnect: Disconnect) -> anyhow::Result<Next> {
+    async fn after_disconnect(&mut self, disconnect: Disconnect) -> anyhow::Result<Next> {
         // With `--echo` there is no input. It counts as ended, so that the client does not
         // reconnect.
-        let is_input_ended = self.echo || self.console.input.is_ended();
+        let is_input_ended = self.echo || self.console.input.ends_soon().await;
         if disconnect.is_final() || (is_input_ended && !disconnect.is_orderly()) {
             return Err(disconnect.into());
         }
