@@ -3,6 +3,7 @@
 //! Pure.
 
 use hyper::{HeaderMap, StatusCode, header::LOCATION};
+use serde::Deserialize;
 
 /// Longest text that [`first_line`] returns uncut, in characters. Arbitrary: it fits on two lines
 /// of a terminal.
@@ -31,6 +32,20 @@ pub(crate) fn first_line(text: &str) -> String {
         Some((end, _)) => escape(&line[..end]) + "…",
         None => escape(line),
     }
+}
+
+/// Returns the reason that the body of a response gives for a refusal, escaped and shortened: the
+/// field `error` of a JSON object, as framecast sends it, or the [`first_line`].
+pub(crate) fn reason(body: &str) -> String {
+    match serde_json::from_str(body) {
+        Ok(Refusal { error }) => first_line(&error),
+        Err(_) => first_line(body),
+    }
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
 }
 
 /// Returns the target of a redirection, escaped and shortened, in a text for an error message.
@@ -77,6 +92,17 @@ mod tests {
         assert_eq!(first_line("\r\n  no\u{1b}\r\nmore"), "no\\u{1b}");
         assert_eq!(first_line(""), "");
         assert_eq!(first_line(&"é".repeat(200)), "é".repeat(120) + "…");
+    }
+
+    #[test]
+    fn the_reason_is_the_error_of_a_json_object_or_the_first_line() {
+        assert_eq!(
+            reason("{\"error\":\"no\\u001b\",\"more\":1}\n"),
+            "no\\u{1b}"
+        );
+        for other in ["{\"error\":1}", "{\"reason\":\"no\"}", "no"] {
+            assert_eq!(reason(other), other);
+        }
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The command line of `connect`.
 
-use std::time::Duration;
+use std::{
+    io::{self, IsTerminal as _},
+    time::Duration,
+};
 
 use anyhow::bail;
 
@@ -25,7 +28,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The text of `--help`, wrapped for 80 columns.
 const LONG_ABOUT: &str = "\
-Talk to a WebSocket server: send what is typed or piped in, print what comes back
+Talk to a WebSocket server: send what is typed or piped in, print what comes
 
 Each line of the input is sent as a text message. Each text message from the
 server is printed as one line on standard output, with control characters
@@ -70,12 +73,12 @@ With --echo, standard input is not read, and every message is sent back to the
 server unchanged, until the server closes the connection.
 
 Ctrl-C closes the connection, too. A second Ctrl-C exits at once. Ctrl-D ends
-the input.
+the input, and Ctrl-Z stops the client until fg.
 
 The exit status is 0 if the connection was closed as intended, 2 if the command
 line is wrong, otherwise 1.";
 
-/// Talk to a WebSocket server: send what is typed or piped in, print what comes back
+/// Talk to a WebSocket server: send what is typed or piped in, print what comes
 #[derive(Debug, clap::Args)]
 #[command(long_about = LONG_ABOUT)]
 #[expect(
@@ -86,33 +89,45 @@ pub(crate) struct Args {
     /// URL to connect to, such as ws://127.0.0.1:8080/ws?token=1
     pub(super) url: String,
 
-    /// Append topic=TOPIC to the query of the URL; may be repeated
+    /// Append topic=TOPIC to the query; may be repeated
     #[arg(long = "topic", value_name = "TOPIC")]
     pub(super) topics: Vec<String>,
 
-    /// Add a header to the opening handshake, such as "Cookie: id=1"; a Host replaces that of the
-    /// URL; may be repeated
-    #[arg(short = 'H', long = "header", value_name = "LINE")]
+    /// Add a header, such as "Cookie: id=1"
+    ///
+    /// It is part of the opening handshake. A Host replaces that of the URL.
+    /// May be repeated.
+    #[arg(
+        short = 'H',
+        long = "header",
+        value_name = "LINE",
+        verbatim_doc_comment
+    )]
     headers: Vec<Header>,
 
-    /// Add an Origin header to the opening handshake, as a web page of this origin would, such as
-    /// https://app.example
+    /// Add an Origin header, as a web page does
     #[arg(long)]
     origin: Option<String>,
 
-    /// Offer a subprotocol; may be repeated, the one that is wanted most first
+    /// Offer a subprotocol; may be repeated
+    ///
+    /// The one that is wanted most comes first.
     #[arg(long = "subprotocol", value_name = "NAME")]
     subprotocols: Vec<String>,
 
-    /// Add the header "Authorization: Bearer TOKEN" to the opening handshake
+    /// Add the header "Authorization: Bearer TOKEN"
     #[arg(long, value_name = "TOKEN")]
     bearer: Option<String>,
 
-    /// Offer permessage-deflate, and compress messages if the server agrees
+    /// Compress messages if the server agrees
+    ///
+    /// It is offered permessage-deflate (RFC 7692).
     #[arg(long)]
     pub(super) deflate: bool,
 
-    /// Send this text and end the input, instead of reading standard input; may be repeated
+    /// Send this text, and end the input; may be repeated
+    ///
+    /// Standard input is not read.
     #[arg(
         short = 'x',
         long = "execute",
@@ -121,38 +136,48 @@ pub(crate) struct Args {
     )]
     texts: Vec<String>,
 
-    /// Take each line as the bytes of a binary message in this encoding, and print binary messages
-    /// whole in it
-    #[arg(long, value_name = "ENCODING")]
+    /// Send and print bytes
+    ///
+    /// Each line is the bytes of a binary message in this encoding, and
+    /// binary messages are printed whole in it. In hex, spaces do not count.
+    #[arg(long, value_name = "ENCODING", verbatim_doc_comment)]
     binary: Option<Encoding>,
 
     /// Indent messages that are JSON
     #[arg(long)]
     json: bool,
 
-    /// Print the exact bytes of each message, and a line feed after each text; without a line
-    /// editor and colours
-    #[arg(long, conflicts_with_all = ["json", "timestamps"])]
+    /// Print the exact bytes, for another program
+    ///
+    /// A line feed follows each text. Messages are escaped all the same if
+    /// standard output is a terminal.
+    #[arg(long, conflicts_with_all = ["json", "timestamps"], verbatim_doc_comment)]
     raw: bool,
 
     /// Print the time before each message, in UTC
     #[arg(long)]
     timestamps: bool,
 
-    /// Print nothing about the connection, except for errors and the answers to commands
+    /// Print nothing about the connection but errors
+    ///
+    /// The answers to commands are printed, too.
     #[arg(long)]
     pub(super) quiet: bool,
 
-    /// Close the connection when no message has arrived for this time, once the input has ended
-    /// [default: 500ms, or as long as --count needs]
-    #[arg(long, value_name = "TIME")]
+    /// Wait for messages after the end of the input
+    ///
+    /// The connection is closed when the input has ended, and no message has
+    /// arrived for this time [default: 500ms, or as long as --count needs]
+    #[arg(long, value_name = "TIME", verbatim_doc_comment)]
     wait: Option<Time>,
 
-    /// Close the connection when this number of messages has arrived, and fail if fewer arrive
+    /// Close after N messages, and fail if fewer arrive
     #[arg(long, value_name = "N")]
     count: Option<Count>,
 
-    /// Send every message back instead of printing it; standard input is not read
+    /// Send every message back instead of printing it
+    ///
+    /// Standard input is not read.
     #[arg(
         long,
         conflicts_with_all = ["texts", "binary", "json", "raw", "timestamps", "wait", "count"]
@@ -202,9 +227,9 @@ impl Args {
         }
     }
 
-    /// Returns the form of a message's content.
-    pub(super) fn layout(&self) -> Layout {
-        match (self.raw, self.json) {
+    /// Returns the form of a message's content. Raw bytes could control a terminal.
+    fn layout(&self) -> Layout {
+        match (self.raw && !io::stdout().is_terminal(), self.json) {
             (true, _) => Layout::Raw,
             (false, true) => Layout::Indented,
             (false, false) => Layout::Line,

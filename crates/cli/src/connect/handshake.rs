@@ -31,7 +31,7 @@ use crate::{
         target::Target,
     },
     dial::dial,
-    display::{first_line, redirection},
+    display::{reason, redirection},
     header::Headers,
 };
 
@@ -85,7 +85,7 @@ async fn connect(target: &Target, deflate: bool) -> Result<Opened, OpenError> {
             retry_after: retry_after(response.headers()),
             reason: match redirection(response.status(), response.headers()) {
                 Some(target) => target,
-                None => first_body_line(response.into_body()).await,
+                None => read_reason(response.into_body()).await,
             },
         });
     }
@@ -109,9 +109,9 @@ fn request(target: &Target, key: &str, deflate: bool) -> HttpResult<Request<Empt
         .body(Empty::new())
 }
 
-/// Reads the first line of the body of a response other than 101, and escapes it. Returns as much
-/// of the line as arrives in time, which may be nothing.
-async fn first_body_line<B>(mut body: B) -> String
+/// Reads the first line of the body of a response other than 101, and returns the reason in it.
+/// Returns as much as arrives in time, which may be nothing.
+async fn read_reason<B>(mut body: B) -> String
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -129,12 +129,13 @@ where
     // After the timeout, the bytes received so far are used.
     let _ = timeout(REASON_TIMEOUT, read).await;
     received.truncate(MAX_REASON_BYTES);
-    first_line(&String::from_utf8_lossy(&received))
+    reason(&String::from_utf8_lossy(&received))
 }
 
-/// Returns true if `text` has a whole line that is not blank.
+/// Returns true if `text` has a whole line that is not blank. JSON may take several lines.
 fn has_line(text: &[u8]) -> bool {
-    text.trim_ascii_start().contains(&b'\n')
+    let text = text.trim_ascii_start();
+    !text.starts_with(b"{") && text.contains(&b'\n')
 }
 
 /// Checks a 101 as §4.1 requires. Returns the compression that the server has agreed on, if any.
@@ -338,19 +339,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_reason_is_the_first_line_of_the_body_that_is_not_blank() {
+    async fn the_reason_is_the_first_line_of_the_body_that_is_not_blank_or_its_error() {
         for (body, reason) in [
+            ("{\n  \"error\": \"no route\"\n}\n", "no route"),
             ("no\x1broute\r\nmore", "no\\u{1b}route"),
             ("\r\n  \nlate", "late"),
             ("", ""),
         ] {
-            assert_eq!(first_body_line(Full::from(body)).await, reason);
+            assert_eq!(read_reason(Full::from(body)).await, reason);
         }
     }
 
     #[tokio::test]
     async fn a_long_body_is_cut_off() {
         let body = Full::from(vec![b'x'; 2 * MAX_REASON_BYTES]);
-        assert!(first_body_line(body).await.ends_with("x…"));
+        assert!(read_reason(body).await.ends_with("x…"));
     }
 }

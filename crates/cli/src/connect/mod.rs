@@ -57,7 +57,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let headers = args.headers().map_err(Misuse)?;
     let target = Target::parse(&args.url, &args.topics, headers).map_err(Misuse)?;
     let source = args.source().map_err(Misuse)?;
-    let console = Console::open(source, args.layout(), args.quiet);
+    let console = Console::open(source, args.quiet);
     let mut client = Client {
         target,
         deflate: args.deflate,
@@ -130,7 +130,7 @@ impl Client {
                     Outcome::Closed => return Ok(Ending::Closed),
                     Outcome::Interrupted => return Ok(Ending::Interrupted),
                     Outcome::Disconnected(disconnect) => {
-                        if self.after_disconnect(disconnect)? == Next::Leave {
+                        if self.after_disconnect(disconnect).await? == Next::Leave {
                             return Ok(Ending::Closed);
                         }
                     }
@@ -174,10 +174,10 @@ impl Client {
     /// Decides whether to reconnect after the end of a connection. Fails if the reason of the end
     /// forbids to reconnect. Also fails if the input has ended, and the end of the connection was
     /// not an orderly Close of the server ([`Disconnect::is_orderly`]).
-    fn after_disconnect(&mut self, disconnect: Disconnect) -> anyhow::Result<Next> {
+    async fn after_disconnect(&mut self, disconnect: Disconnect) -> anyhow::Result<Next> {
         // With `--echo` there is no input. It counts as ended, so that the client does not
         // reconnect.
-        let is_input_ended = self.echo || self.console.input.is_ended();
+        let is_input_ended = self.echo || self.console.input.ends_soon().await;
         if disconnect.is_final() || (is_input_ended && !disconnect.is_orderly()) {
             return Err(disconnect.into());
         }
@@ -248,17 +248,14 @@ async fn open(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        connect::console::{input::Source, message::Layout},
-        header::Headers,
-    };
+    use crate::{connect::console::input::Source, header::Headers};
 
     #[tokio::test(start_paused = true)]
     async fn the_client_connects_only_after_the_wait() {
         // Nobody listens there.
         let target = Target::parse("ws://127.0.0.1:1/", &[], Headers::default()).unwrap();
         let wait = Duration::from_secs(7);
-        let console = Console::open(Source::Nothing, Layout::Line, true);
+        let console = Console::open(Source::Nothing, true);
         // The clock stands still while the client does anything but wait.
         let begun = tokio::time::Instant::now();
         let opened = open(&target, false, wait, &console.output).await;

@@ -24,7 +24,7 @@ use self::request::{PublishRequest, UserId};
 use crate::{
     Misuse,
     dial::dial,
-    display::{first_line, redirection},
+    display::{reason, redirection},
     header::{self, Header, Headers},
     url::Url,
     value::{Count, Whole},
@@ -53,7 +53,9 @@ const MAX_ANSWER_BYTES: usize = 64 << 10;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// URL of the server; /publish is appended to its path
+    /// URL of the server
+    ///
+    /// /publish is appended to its path.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     url: String,
 
@@ -61,16 +63,19 @@ pub(crate) struct Args {
     #[arg(long = "topic", value_name = "TOPIC", required = true)]
     topics: Vec<String>,
 
-    /// Publish only to the connections of this user; an id that is a number is sent as a number
+    /// Publish only to the connections of this user
+    ///
+    /// An ID that is a number is sent as a number.
     #[arg(long = "user", value_name = "ID")]
     user_id: Option<String>,
 
-    /// Add a header to the request, such as "Origin: https://app.example"; a Host replaces that of
-    /// the URL; may be repeated
+    /// Add a header to the request, such as "X-Tenant: 1"
+    ///
+    /// May be repeated. A Host replaces that of the URL.
     #[arg(short = 'H', long = "header", value_name = "LINE")]
     headers: Vec<Header>,
 
-    /// Add the header "Authorization: Bearer TOKEN" to the request
+    /// Add the header "Authorization: Bearer TOKEN"
     #[arg(long, value_name = "TOKEN")]
     bearer: Option<String>,
 
@@ -78,17 +83,22 @@ pub(crate) struct Args {
     #[arg(long)]
     binary: bool,
 
-    /// Print the result as JSON: {"queued":1}, with null if the number is not known yet
+    /// Print the result as JSON, such as {"queued":1}
+    ///
+    /// It is {"queued":null} if the number is not known yet.
     #[arg(long)]
     json: bool,
 
-    /// Fail if the message was queued to fewer than N connections, or if the number is not known
-    #[arg(long, value_name = "N")]
+    /// Fail if fewer than N connections were reached
+    ///
+    /// Fails also if their number is not known. The message was published in
+    /// any case.
+    #[arg(long, value_name = "N", verbatim_doc_comment)]
     min: Option<Count>,
 
-    /// Message, or - to read it from standard input; put -- before a message
-    /// that starts with a hyphen
-    #[arg(verbatim_doc_comment)]
+    /// Message, or - to read it from standard input
+    ///
+    /// Put -- before a message that starts with a hyphen.
     message: String,
 }
 
@@ -168,9 +178,6 @@ enum Answer {
         #[serde(rename = "queued")]
         _queued: (),
     },
-    Refused {
-        error: String,
-    },
 }
 
 fn read_message(is_binary: bool) -> anyhow::Result<Vec<u8>> {
@@ -221,19 +228,15 @@ async fn post(url: &Url, headers: &Headers, body: Vec<u8>) -> anyhow::Result<Res
 /// The server refused the message. The error has the reason that the server gave.
 fn queued(response: &Response<Bytes>) -> anyhow::Result<Option<u64>> {
     let (status, body) = (response.status(), response.body());
-    let answer = serde_json::from_slice(body);
     if status.is_success() {
-        return match (status, answer) {
+        return match (status, serde_json::from_slice(body)) {
             (StatusCode::OK, Ok(Answer::Queued { queued })) => Ok(Some(queued)),
             (StatusCode::ACCEPTED, Ok(Answer::Uncounted { .. })) => Ok(None),
             _ => bail!("the server's answer is not that of a framecast server"),
         };
     }
-    let reason = match (redirection(status, response.headers()), answer) {
-        (Some(target), _) => target,
-        (None, Ok(Answer::Refused { error })) => first_line(&error),
-        (None, _) => first_line(&String::from_utf8_lossy(body)),
-    };
+    let reason = redirection(status, response.headers())
+        .unwrap_or_else(|| reason(&String::from_utf8_lossy(body)));
     if reason.is_empty() {
         bail!("the server answered {status}");
     }

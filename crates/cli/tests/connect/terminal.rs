@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{Read as _, Write as _},
+    os::unix::process::CommandExt as _,
     process::{Child, Command, ExitStatus},
     sync::{Arc, Condvar, Mutex},
     thread,
@@ -10,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    process::{Pid, Signal, kill_process},
+    process::{Pid, Signal, WaitOptions, kill_process, waitpid},
     pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt},
     termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
 };
@@ -54,6 +55,8 @@ impl Terminal {
             .stdin(client.try_clone().unwrap())
             .stdout(client.try_clone().unwrap())
             .stderr(client.try_clone().unwrap())
+            // Ctrl-Z stops the whole group.
+            .process_group(0)
             .spawn()
             .unwrap();
         let shown = Arc::<(Mutex<Shown>, Condvar)>::default();
@@ -127,8 +130,19 @@ impl Terminal {
 
     /// Sends a signal to the client.
     pub(crate) fn kill(&self, signal: Signal) {
-        let id = self.child.id().cast_signed();
-        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+        kill_process(self.id(), signal).unwrap();
+    }
+
+    /// Waits until the client is stopped, as by Ctrl-Z.
+    pub(crate) fn stops(&self) {
+        let (_, status) = waitpid(Some(self.id()), WaitOptions::UNTRACED)
+            .unwrap()
+            .unwrap();
+        assert!(status.stopped(), "{status:?}");
+    }
+
+    fn id(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed()).unwrap()
     }
 
     /// Waits for the exit of the client.

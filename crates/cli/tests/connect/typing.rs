@@ -106,7 +106,7 @@ async fn wide_characters_are_edited_as_one_and_keep_their_place() {
 #[tokio::test]
 async fn a_long_line_arrives_whole_whether_pasted_or_typed() {
     let (mut terminal, mut peer) = connected(&[]).await;
-    let long = "0123456789".repeat(1000);
+    let long = "0123456789".repeat(420);
     terminal.pastes(&long);
     terminal.types("\r");
     assert_eq!(received(&mut peer).await, Message::text(long.as_str()));
@@ -132,6 +132,14 @@ async fn a_pasted_text_of_several_lines_is_one_message() {
     terminal.types("\r");
     let pasted = "{\n  \"a\": 1\n}";
     assert_eq!(received(&mut peer).await, Message::text(pasted));
+}
+
+// A terminal that does not mark pastes sends a pasted tab as a key.
+#[tokio::test]
+async fn a_tab_is_a_character_like_others() {
+    let (mut terminal, mut peer) = connected(&[]).await;
+    terminal.types("a\t\tb\r");
+    assert_eq!(received(&mut peer).await, Message::text("a\t\tb"));
 }
 
 #[tokio::test]
@@ -186,9 +194,11 @@ async fn a_line_that_cannot_be_sent_is_explained_and_the_next_one_is_sent() {
 
 #[tokio::test]
 async fn a_message_cannot_control_the_terminal() {
-    let (terminal, mut peer) = connected(&[]).await;
-    peer.send(Message::text("a\x1b[2J\r\nb")).await.unwrap();
-    terminal.shows_text("< a\\u{1b}[2J\\r\\nb");
+    for options in [&[][..], &["--raw"]] {
+        let (terminal, mut peer) = connected(options).await;
+        peer.send(Message::text("a\x1b[2J\r\nb")).await.unwrap();
+        terminal.shows_text("< a\\u{1b}[2J\\r\\nb");
+    }
 }
 
 #[tokio::test]
@@ -214,9 +224,35 @@ async fn a_second_ctrl_c_does_not_wait_for_the_server() {
     assert!(terminal.is_in_its_usual_mode());
 }
 
+// rustyline sends the signal, and takes its mode again before another thread has stopped the process.
+#[tokio::test]
+async fn ctrl_z_gives_the_terminal_back_until_the_client_goes_on() {
+    let (mut terminal, mut peer) = connected(&[]).await;
+    for line in ["first", "second"] {
+        terminal.types(line);
+        terminal.shows_line(&format!("> {line}"), 2 + line.len());
+        terminal.types("\x1a");
+        terminal.stops();
+        assert!(terminal.is_in_its_usual_mode());
+        peer.send(Message::text(format!("to the {line}")))
+            .await
+            .unwrap();
+        terminal.kill(Signal::CONT);
+        terminal.shows_text(&format!("< to the {line}"));
+        terminal.types("!\r");
+        let sent = Message::text(format!("{line}!"));
+        assert_eq!(received(&mut peer).await, sent);
+    }
+}
+
 #[tokio::test]
 async fn the_terminal_is_given_back_after_an_error_and_after_signals() {
-    for signal in [None, Some(Signal::INT), Some(Signal::TERM)] {
+    for signal in [
+        None,
+        Some(Signal::HUP),
+        Some(Signal::INT),
+        Some(Signal::TERM),
+    ] {
         let (mut terminal, mut peer) = connected(&[]).await;
         terminal.types("half a line");
         terminal.shows_line("> half a line", 13);

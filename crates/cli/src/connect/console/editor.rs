@@ -1,21 +1,20 @@
 //! The line editor at a terminal: rustyline, on a thread of its own.
 //!
 //! While a line is typed, messages are printed above it ([`Screen::print`]). rustyline has no means
-//! to end a read from another thread. So [`Screen::close`] hands it an empty message, and its hook
-//! for drawing unwinds the thread out of the read. On the way rustyline restores the terminal.
+//! to end a read from another thread. So [`Screen::close`] replaces standard input by `/dev/null`,
+//! at whose end the read returns.
 
 use std::{
     borrow::Cow,
     fmt,
     io::{self, Write as _},
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc},
     thread,
     time::Duration,
 };
 
 use rustyline::{
-    ColorMode, Config, Editor, ExternalPrinter, Helper,
+    ColorMode, CompletionType, Config, Context, Editor, ExternalPrinter, Helper,
     completion::Completer,
     error::ReadlineError,
     highlight::Highlighter,
@@ -23,13 +22,13 @@ use rustyline::{
     history::DefaultHistory,
     validate::{ValidationContext, ValidationResult, Validator},
 };
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::mpsc;
 
 use crate::connect::console::{
     input::{Line, MAX_LINE_BYTES, Unsendable},
     message::Style,
     stage::Stage,
-    terminal::{SavedMode, is_gone},
+    terminal::{Saved, end_stdin, is_gone},
 };
 
 /// Number of lines that the arrow keys bring back. Arbitrary: more than a person types in one
@@ -43,15 +42,12 @@ const END_TIMEOUT: Duration = Duration::from_millis(500);
 /// A message of which nothing is seen: it goes up, and down again by its line feed.
 const NOTHING: &str = "\x1b[A\n";
 
-/// Ends a synchronized update, which rustyline begins before it draws, and the paste mode.
-const RESET: &str = "\x1b[?2026l\x1b[?2004l";
-
 /// The terminal on which a person types and messages are printed.
 #[derive(Clone)]
 pub(super) struct Screen {
     stage: Stage,
     printer: Arc<Mutex<Box<dyn ExternalPrinter + Send>>>,
-    mode: Arc<Mutex<Option<SavedMode>>>,
+    saved: Saved,
 }
 
 impl fmt::Debug for Screen {
@@ -67,7 +63,7 @@ impl Screen {
         lines: mpsc::Sender<Line>,
         interrupts: mpsc::Sender<()>,
     ) -> io::Result<Self> {
-        let mode = SavedMode::take()?;
+        let saved = Saved::take()?;
         let stage = Stage::new();
         let (sender, printer) = std_mpsc::channel();
         let typist = Typist {
@@ -80,11 +76,12 @@ impl Screen {
             .name("editor".into())
             .spawn(move || typist.run(&sender))?;
         let printer = printer.recv();
-        let printer = printer.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        let printer = printer.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()));
+        let printer = printer.inspect_err(|_| saved.restore())?;
         Ok(Self {
             stage,
-            printer: Arc::new(Mutex::new(printer?)),
-            mode: Arc::new(Mutex::new(Some(mode))),
+            printer: Arc::new(Mutex::new(printer)),
+            saved,
         })
     }
 
@@ -95,7 +92,8 @@ impl Screen {
             stdout.write_all(text.as_bytes())?;
             return stdout.flush();
         }
-        let printed = self.hand_over(text);
+        let mut printer = self.printer.lock().unwrap_or_else(PoisonError::into_inner);
+        let printed = printer.print(text).map_err(io::Error::other);
         self.stage.end_print();
         printed
     }
@@ -106,29 +104,29 @@ impl Screen {
             let screen = self.clone();
             // A thread, because the editor takes no message while it searches in the history.
             thread::spawn(move || {
-                // The channel has room for one message. So once the first of these is in it, the
-                // editor has taken all others.
-                let _ = screen.hand_over(NOTHING.into());
-                screen.stage.stop();
-                let _ = screen.hand_over(NOTHING.into());
+                // The channel has room for one message. So once this one is in it, the editor has
+                // taken all others.
+                screen.print(NOTHING.into())?;
+                end_stdin()?;
+                // Wakes the editor, which still waits for the terminal.
+                screen.print(NOTHING.into())
             });
         }
         let has_ended = self.stage.wait_for_end(END_TIMEOUT);
-        let mode = self
-            .mode
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        drop(mode);
-        let end = if has_ended { "" } else { "\r\n" };
-        // Fails if the terminal is gone.
-        let mut stdout = io::stdout();
-        let _ = write!(stdout, "{RESET}{end}").and_then(|()| stdout.flush());
+        self.saved.restore();
+        if !has_ended {
+            // Fails if the terminal is gone.
+            let _ = io::stdout().write_all(b"\r\n");
+        }
     }
 
-    fn hand_over(&self, text: String) -> io::Result<()> {
-        let mut printer = self.printer.lock().unwrap_or_else(PoisonError::into_inner);
-        printer.print(text).map_err(io::Error::other)
+    /// Stops the process as Ctrl-Z does. The shell gets the terminal in its own mode meanwhile.
+    pub(super) async fn suspend(&self) -> io::Result<()> {
+        self.saved.suspend().await?;
+        let screen = self.clone();
+        // Draws the line again, below what the shell has printed. The print may have to wait.
+        thread::spawn(move || screen.print(NOTHING.into()));
+        Ok(())
     }
 }
 
@@ -173,17 +171,15 @@ impl Typist {
     }
 
     fn read(&mut self, mut editor: Editor<Hooks, DefaultHistory>) {
-        while self.stage.enter() {
+        loop {
+            self.stage.enter();
             // After the end of the input, the editor only takes Ctrl-C, and prints messages.
             let prompt = if self.lines.is_some() {
                 self.prompt
             } else {
                 ("", "")
             };
-            // The hook unwinds if the editor is to end, or rustyline has panicked.
-            let Ok(read) = catch_unwind(AssertUnwindSafe(|| editor.readline(&prompt))) else {
-                return;
-            };
+            let read = editor.readline(&prompt);
             self.stage.leave();
             if self.on_read(read) == Next::End {
                 return;
@@ -198,7 +194,7 @@ impl Typist {
                 // Fails if one is waiting already.
                 let _ = self.interrupts.try_send(());
             }
-            // Ctrl-D, or the end of a terminal that is gone.
+            // Ctrl-D. At the end of `/dev/null`, or of a terminal that is gone, the editor ends.
             Err(ReadlineError::Eof) if !is_gone() => self.lines = None,
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 self.deliver(Err(Unsendable::NotUtf8));
@@ -208,20 +204,13 @@ impl Typist {
         Next::Read
     }
 
-    /// Sends a line to the session. Waits while the session takes none. If it never will again, the
-    /// editor still reads, because only then it prints the messages that it was handed.
+    /// Sends a line to the session. Waits if too many lines wait already. If the session takes no
+    /// more, the editor still reads, because only then it prints the messages that it was handed.
     fn deliver(&mut self, line: Line) {
-        let Some(lines) = &self.lines else {
-            return;
-        };
-        let is_sent = match lines.try_send(line) {
-            Ok(()) => true,
-            Err(TrySendError::Full(line)) => {
-                self.stage.wait();
-                lines.blocking_send(line).is_ok()
-            }
-            Err(TrySendError::Closed(_)) => false,
-        };
+        let is_sent = self
+            .lines
+            .as_ref()
+            .is_some_and(|lines| lines.blocking_send(line).is_ok());
         if !is_sent {
             self.lines = None;
         }
@@ -242,6 +231,8 @@ fn open(stage: &Stage) -> rustyline::Result<Editor<Hooks, DefaultHistory>> {
     let config = Config::builder()
         .auto_add_history(true)
         .max_history_size(HISTORY_LINES)?
+        // Inserts the only completion at once, without a wait for another key.
+        .completion_type(CompletionType::List)
         // The hook for drawing is called only with colours. The prompt is uncoloured if it must be.
         .color_mode(ColorMode::Forced)
         .build();
@@ -250,7 +241,7 @@ fn open(stage: &Stage) -> rustyline::Result<Editor<Hooks, DefaultHistory>> {
     Ok(editor)
 }
 
-/// The calls of rustyline by which the phase of the editor is known.
+/// The calls of rustyline by which the phase of the editor is known, and the meaning of Tab.
 struct Hooks(Stage);
 
 impl Highlighter for Hooks {
@@ -259,23 +250,30 @@ impl Highlighter for Hooks {
         prompt: &'p str,
         _default: bool,
     ) -> Cow<'b, str> {
-        if !self.0.draw() {
-            // Does not call the panic hook: nothing is wrong.
-            resume_unwind(Box::new("the editor is to end"));
-        }
+        self.0.draw();
         Cow::Borrowed(prompt)
     }
 }
 
 impl Validator for Hooks {
     fn validate(&self, _: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        self.0.complete();
+        self.0.leave();
         Ok(ValidationResult::Valid(None))
     }
 }
 
 impl Completer for Hooks {
     type Candidate = String;
+
+    /// Completes every text by a tab. There is nothing else to insert.
+    fn complete(
+        &self,
+        _: &str,
+        position: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<String>)> {
+        Ok((position, vec!["\t".to_owned()]))
+    }
 }
 
 impl Hinter for Hooks {

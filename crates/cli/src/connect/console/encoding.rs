@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 /// A form in which bytes are written as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Encoding {
-    /// Two hexadecimal digits for each byte, in either case; spaces do not count
+    /// Two hexadecimal digits for each byte, in either case
     Hex,
     /// Base64 (RFC 4648 §4), with padding
     Base64,

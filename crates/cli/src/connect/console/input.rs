@@ -7,9 +7,10 @@ use std::{
     collections::VecDeque,
     io::{self, BufRead as _, IsTerminal as _, Read as _},
     thread,
+    time::Duration,
 };
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 use crate::connect::console::encoding::Encoding;
 
@@ -20,6 +21,11 @@ pub(super) const MAX_LINE_BYTES: usize = 16 << 20;
 /// Length at which a terminal without a line editor cuts a line, in bytes: Linux keeps 4,096 of
 /// them, the line feed included.
 const CUT_BYTES: usize = 4095;
+
+/// Longest wait for the end of a program's input, once the server has closed the connection.
+/// Arbitrary: longer than a thread needs to notice the end, and shorter than most waits before the
+/// next attempt to connect.
+const GRACE: Duration = Duration::from_millis(200);
 
 /// The reason why a line cannot be sent. The text follows the name of the line.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +75,7 @@ pub(crate) struct Input {
     pub(crate) is_watched: bool,
     /// The sender of `lines` if nothing is read. It keeps the channel open, so that `next` waits for
     /// ever instead of returning the end of the input.
-    _unused_sender: Option<mpsc::Sender<Line>>,
+    unused_sender: Option<mpsc::Sender<Line>>,
 }
 
 /// The error of an input that can't be sent as a whole.
@@ -105,7 +111,7 @@ impl Input {
             is_ended: false,
             is_typed,
             is_watched,
-            _unused_sender: unused_sender,
+            unused_sender,
         }
     }
 
@@ -148,6 +154,21 @@ impl Input {
     /// Returns the error of an input that has ended because of a line that can't be sent.
     pub(crate) fn take_failure(&mut self) -> Option<InputError> {
         self.failure.take()
+    }
+
+    /// Returns true if the input of a program ends within [`GRACE`], and all its lines were taken.
+    /// The program may have ended already, without the thread that reads having noticed. At a
+    /// terminal, does not wait.
+    pub(crate) async fn ends_soon(&mut self) -> bool {
+        let may_wait = self.unused_sender.is_none() && !self.is_typed;
+        if may_wait && self.first.is_empty() && !self.is_ended {
+            match timeout(GRACE, self.lines.recv()).await {
+                Ok(Some(line)) => self.first.push_back(line),
+                Ok(None) => self.is_ended = true,
+                Err(_) => {}
+            }
+        }
+        self.is_ended()
     }
 
     /// Returns true if the input has ended and all its lines were taken. Does not wait for the end:
@@ -246,10 +267,34 @@ mod tests {
         assert!(input.next().await.is_none());
     }
 
-    #[tokio::test]
-    async fn a_line_that_cannot_be_sent_ends_the_input_and_is_named_by_its_number() {
+    /// Returns the input of a program, and the sender of its lines.
+    fn of_program() -> (mpsc::Sender<Line>, Input) {
         let (sender, lines) = mpsc::channel(4);
         let mut input = Input::open(Source::Stdin, Some(lines));
+        // The tests may run at a terminal.
+        input.is_typed = false;
+        (sender, input)
+    }
+
+    // `echo last | framecast connect` reconnected if the server closed the connection at once.
+    #[tokio::test(start_paused = true)]
+    async fn a_pipe_whose_program_has_ended_counts_as_ended_a_moment_before_its_end_is_read() {
+        let (sender, mut input) = of_program();
+        assert!(!input.ends_soon().await, "the program writes nothing");
+        tokio::spawn(async move {
+            tokio::time::sleep(GRACE / 2).await;
+            sender.send(Ok("a".to_owned())).await.unwrap();
+            tokio::time::sleep(GRACE / 2).await;
+        });
+        assert!(!input.ends_soon().await);
+        assert_eq!(input.next().await.unwrap().unwrap(), "a");
+        assert!(input.ends_soon().await);
+        assert!(input.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_line_that_cannot_be_sent_ends_the_input_and_is_named_by_its_number() {
+        let (sender, mut input) = of_program();
         for line in [Ok("a".to_owned()), Err(Unsendable::NotUtf8), Ok("b".into())] {
             sender.send(line).await.unwrap();
         }

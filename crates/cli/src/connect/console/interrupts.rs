@@ -14,14 +14,14 @@ pub(crate) struct Interrupts {
 }
 
 impl Interrupts {
-    /// Handles SIGINT from now on, and SIGTERM if `saves_terminal`: without a handler, a SIGTERM
-    /// would leave the terminal in the mode of the line editor. Also returns the sender for a Ctrl-C
-    /// that is typed as a key.
+    /// Handles SIGINT from now on, and SIGTERM and SIGHUP if `saves_terminal`: without a handler,
+    /// they would leave the terminal in the mode of the line editor. Also returns the sender for a
+    /// Ctrl-C that is typed as a key.
     pub(super) fn listen(saves_terminal: bool) -> (Self, mpsc::Sender<()>) {
         let (sender, pressed) = mpsc::channel(1);
         let mut kinds = vec![SignalKind::interrupt()];
         if saves_terminal {
-            kinds.push(SignalKind::terminate());
+            kinds.extend([SignalKind::terminate(), SignalKind::hangup()]);
         }
         for kind in kinds {
             // If the handler can't be installed, the signal kills the process.

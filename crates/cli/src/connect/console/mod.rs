@@ -19,16 +19,24 @@ mod stage;
 mod terminal;
 
 use anyhow::{Context as _, anyhow};
-use tokio::sync::mpsc;
+use rustix::process::Signal;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 
 pub(crate) use self::output::Output;
 use self::{
     editor::Screen,
     input::{Input, Source},
     interrupts::Interrupts,
-    message::{Layout, Style},
+    message::Style,
     terminal::{can_edit, wants_colours},
 };
+
+/// Capacity of the queue of typed lines. While it is full, the editor takes no key, and no message
+/// is printed. Arbitrary: more than a person types while the connection is lost.
+const TYPED_LINES: usize = 1024;
 
 /// The user's side: lines, messages and Ctrl-C.
 #[derive(Debug)]
@@ -44,10 +52,9 @@ pub(super) struct Console {
 }
 
 impl Console {
-    /// Opens the console, with a line editor if a person types at a terminal. Raw messages may be
-    /// any bytes, which do not go beside a line that is typed: then there is no line editor.
-    pub(super) fn open(source: Source, layout: Layout, is_quiet: bool) -> Self {
-        let is_edited = matches!(source, Source::Stdin) && layout != Layout::Raw && can_edit();
+    /// Opens the console, with a line editor if a person types at a terminal.
+    pub(super) fn open(source: Source, is_quiet: bool) -> Self {
+        let is_edited = matches!(source, Source::Stdin) && can_edit();
         let style = match (is_edited, wants_colours()) {
             (false, _) => Style::None,
             (true, false) => Style::Plain,
@@ -55,10 +62,13 @@ impl Console {
         };
         // Before the editor, so that its own handler of SIGINT is the one that is replaced again.
         let (interrupts, pressed) = Interrupts::listen(is_edited);
-        let (sender, lines) = mpsc::channel(1);
+        let (sender, lines) = mpsc::channel(TYPED_LINES);
         let screen = is_edited.then(|| Screen::open(style, sender, pressed));
         // Without an editor, the terminal works as for any other program.
         let screen = screen.and_then(Result::ok);
+        if let Some(screen) = screen.clone() {
+            listen_for_stops(screen);
+        }
         let style = if screen.is_some() { style } else { Style::None };
         Self {
             input: Input::open(source, screen.is_some().then_some(lines)),
@@ -102,4 +112,16 @@ impl Console {
             screen.close();
         }
     }
+}
+
+/// Handles SIGTSTP, which Ctrl-Z sends, from now on.
+fn listen_for_stops(screen: Screen) {
+    // If the handler can't be installed, the signal stops the process in the mode of the editor.
+    let Ok(mut stops) = signal(SignalKind::from_raw(Signal::TSTP.as_raw())) else {
+        return;
+    };
+    // Ends if the terminal is gone.
+    tokio::spawn(
+        async move { while stops.recv().await.is_some() && screen.suspend().await.is_ok() {} },
+    );
 }

@@ -128,7 +128,7 @@ fn show_lines(mut lines: mpsc::Receiver<Vec<u8>>, screen: &Screen) -> io::Result
             batch.extend(line);
         }
         // Nothing is replaced: only raw messages can be other than UTF-8, and they are not printed
-        // on the terminal of the line editor.
+        // on a terminal.
         screen.print(String::from_utf8_lossy(&batch).into_owned())?;
     }
     Ok(())

@@ -2,9 +2,9 @@
 //!
 //! Two threads write to the terminal: the editor, which draws the line that is typed, and the one
 //! that prints messages. While the editor reads, it prints messages itself, above the line. They get
-//! to it by rustyline's external printer, a channel for one message. At other times the external
+//! to it by rustyline's external printer, a channel for one message. Between two lines the external
 //! printer writes at once, past a message in the channel. So messages are printed only while the
-//! editor reads, or when it will not read for a while, and stay in their order.
+//! editor reads, and stay in their order.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -25,10 +25,6 @@ enum Phase {
     Entering,
     /// Reading a line.
     Editing,
-    /// The line is complete. The terminal may be in the editor's mode still.
-    Leaving,
-    /// Waiting until a line can be sent.
-    Waiting,
     /// Ended.
     Over,
 }
@@ -38,8 +34,6 @@ struct State {
     phase: Phase,
     /// True while a message is being handed to the editor.
     is_printing: bool,
-    /// True if the editor is to end.
-    is_stopping: bool,
 }
 
 /// The phase, shared by the editor and the thread that prints.
@@ -51,36 +45,29 @@ impl Stage {
         let state = State {
             phase: Phase::Away,
             is_printing: false,
-            is_stopping: false,
         };
         Self(Arc::new((Mutex::new(state), Condvar::new())))
     }
 
-    /// Notes that the editor is about to read a line. Returns false if it is to end instead.
-    pub(super) fn enter(&self) -> bool {
-        let is_stopping = self.state().is_stopping;
-        self.set(if is_stopping {
-            Phase::Over
-        } else {
-            Phase::Entering
-        });
-        !is_stopping
+    /// Notes that the editor is about to read a line.
+    pub(super) fn enter(&self) {
+        self.set(Phase::Entering);
     }
 
-    /// Notes that the editor has drawn its line. Returns false if it is to end instead.
-    pub(super) fn draw(&self) -> bool {
+    /// Notes that the editor has drawn its line.
+    pub(super) fn draw(&self) {
         let mut state = self.state();
         if state.phase == Phase::Entering {
             state.phase = Phase::Editing;
             self.0.1.notify_all();
         }
-        !state.is_stopping
     }
 
-    /// Notes that the line is complete, and waits for a message that is being handed over.
-    pub(super) fn complete(&self) {
+    /// Notes that the editor leaves its line, or has left it. Waits for a message that is being
+    /// handed over.
+    pub(super) fn leave(&self) {
         let mut state = self.state();
-        state.phase = Phase::Leaving;
+        state.phase = Phase::Away;
         // The editor goes on in either case.
         let waited = self
             .0
@@ -89,32 +76,15 @@ impl Stage {
         drop(waited);
     }
 
-    /// Notes that the editor has left a line, with or without a result.
-    pub(super) fn leave(&self) {
-        self.set(Phase::Away);
-    }
-
-    /// Notes that the editor reads nothing until a line can be sent.
-    pub(super) fn wait(&self) {
-        self.set(Phase::Waiting);
-    }
-
     /// Notes that the editor has ended.
     pub(super) fn end(&self) {
         self.set(Phase::Over);
     }
 
-    /// Asks the editor to end, the next time that it draws or begins a line.
-    pub(super) fn stop(&self) {
-        self.state().is_stopping = true;
-    }
-
     /// Waits until a message can be handed over, and notes that this begins. Returns false if the
     /// editor has ended.
     pub(super) fn begin_print(&self) -> bool {
-        let is_away = |state: &mut State| {
-            !matches!(state.phase, Phase::Editing | Phase::Waiting | Phase::Over)
-        };
+        let is_away = |state: &mut State| matches!(state.phase, Phase::Away | Phase::Entering);
         let waited = self.0.1.wait_while(self.state(), is_away);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
         state.is_printing = state.phase != Phase::Over;
@@ -161,35 +131,23 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_handed_over_only_while_the_editor_reads_or_waits() {
+    fn a_message_is_handed_over_only_while_the_editor_reads() {
         let stage = Stage::new();
-        assert!(stage.enter());
+        stage.enter();
         let begun = print(&stage);
         assert_eq!(begun.try_recv(), Err(mpsc::TryRecvError::Empty));
-        assert!(stage.draw());
+        stage.draw();
         assert_eq!(begun.recv(), Ok(true));
         stage.end_print();
 
-        stage.complete();
-        // Drawing the completed line does not begin another one.
-        assert!(stage.draw());
         stage.leave();
+        // Drawing the completed line does not begin another one.
+        stage.draw();
         let begun = print(&stage);
         assert_eq!(begun.try_recv(), Err(mpsc::TryRecvError::Empty));
-        stage.wait();
-        assert_eq!(begun.recv(), Ok(true));
-    }
-
-    #[test]
-    fn an_editor_that_is_to_end_does_not_begin_another_line() {
-        let stage = Stage::new();
-        assert!(stage.enter());
-        stage.stop();
-        assert!(!stage.draw());
-        stage.leave();
-        assert!(!stage.enter());
+        stage.end();
+        assert_eq!(begun.recv(), Ok(false));
         assert!(stage.wait_for_end(Duration::ZERO));
-        assert!(!stage.begin_print());
     }
 
     #[test]
@@ -198,7 +156,7 @@ mod tests {
         stage.enter();
         stage.draw();
         assert!(stage.begin_print());
-        stage.complete();
+        stage.leave();
         assert!(!stage.wait_for_end(Duration::ZERO));
     }
 }

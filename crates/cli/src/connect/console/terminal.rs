@@ -6,11 +6,21 @@
 
 use std::{
     env,
-    io::{self, IsTerminal as _},
+    fs::File,
+    io::{self, IsTerminal as _, Write as _},
+    os::fd::{AsFd as _, OwnedFd},
+    sync::Arc,
+    time::Duration,
 };
 
-use rustix::termios::{
-    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+use rustix::{
+    process::{Signal, getpgrp, getpid, getsid, kill_process},
+    stdio::dup2_stdin,
+    termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::sleep,
 };
 
 /// Returns true if a line editor works: a person sees standard output and types standard input, on a
@@ -29,33 +39,98 @@ pub(super) fn wants_colours() -> bool {
     env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Returns true if the terminal at standard input is gone, as after its window was closed.
+/// Returns true if standard input is no terminal any more: its window was closed, or
+/// [`end_stdin`] was called.
 pub(super) fn is_gone() -> bool {
     tcgetattr(io::stdin()).is_err()
 }
 
-/// The mode that the terminal had. A drop restores it.
-pub(super) struct SavedMode(Termios);
+/// Replaces standard input by an empty file. A read that waits for the terminal goes on to wait.
+pub(super) fn end_stdin() -> io::Result<()> {
+    dup2_stdin(File::open("/dev/null")?)?;
+    Ok(())
+}
 
-impl SavedMode {
+/// Begins the paste mode, in which the terminal marks a pasted text.
+const BEGIN_PASTES: &[u8] = b"\x1b[?2004h";
+
+/// Ends a synchronized update, which the line editor begins before it draws, and the paste mode.
+const END_PASTES: &[u8] = b"\x1b[?2026l\x1b[?2004l";
+
+/// Number of looks at the mode of the terminal until the editor has its mode again after Ctrl-Z. It
+/// takes microseconds, unless the editor does not read. Arbitrary: with the time between two of
+/// them, not noticed by a person.
+const LOOKS: u32 = 50;
+
+/// Time between two looks.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
+
+/// The mode that the terminal had before the client, and the terminal at standard input, which may
+/// be replaced meanwhile ([`end_stdin`]).
+#[derive(Clone)]
+pub(super) struct Saved(Arc<(Termios, OwnedFd)>);
+
+impl Saved {
     /// Makes the terminal at standard input take bytes one by one, without an echo. Ctrl-C and
-    /// Ctrl-Z stay signals.
+    /// Ctrl-Z stay signals, except while the editor reads.
     pub(super) fn take() -> io::Result<Self> {
-        let stdin = io::stdin();
-        let saved = tcgetattr(&stdin)?;
+        let terminal = io::stdin().as_fd().try_clone_to_owned()?;
+        let saved = tcgetattr(&terminal)?;
         let mut mode = saved.clone();
         mode.local_modes
             .remove(LocalModes::ICANON | LocalModes::ECHO);
         mode.special_codes[SpecialCodeIndex::VMIN] = 1;
         mode.special_codes[SpecialCodeIndex::VTIME] = 0;
-        tcsetattr(&stdin, OptionalActions::Now, &mode)?;
-        Ok(Self(saved))
+        tcsetattr(&terminal, OptionalActions::Now, &mode)?;
+        Ok(Self(Arc::new((saved, terminal))))
+    }
+
+    /// Gives the terminal back in the mode that it had.
+    pub(super) fn restore(&self) {
+        let (saved, terminal) = &*self.0;
+        // Both fail if the terminal is gone.
+        let _ = tcsetattr(terminal, OptionalActions::Now, saved);
+        let _ = write(END_PASTES);
+    }
+
+    /// Gives the terminal back, stops the process, and takes the terminal again when the process
+    /// goes on. Does nothing if no shell would let it go on: the process is not a job of its own in
+    /// its session, as after `ssh -t` or `xterm -e`.
+    pub(super) async fn suspend(&self) -> io::Result<()> {
+        if getpgrp() == getsid(None)? {
+            return Ok(());
+        }
+        let (_, terminal) = &*self.0;
+        let mode = self.editing().await?;
+        let mut continued = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
+        self.restore();
+        kill_process(getpid(), Signal::STOP)?;
+        // The signal may take another thread first, so that this one still runs.
+        continued.recv().await;
+        tcsetattr(terminal, OptionalActions::Now, &mode)?;
+        write(BEGIN_PASTES)?;
+        // The window may have another size. The editor would not know.
+        Ok(kill_process(getpid(), Signal::WINCH)?)
+    }
+
+    /// Returns the mode of the terminal in which the editor reads. On Ctrl-Z, the editor leaves its
+    /// mode, sends SIGTSTP, and takes its mode again at once, as it expects to be stopped by the
+    /// signal.
+    async fn editing(&self) -> io::Result<Termios> {
+        let (_, terminal) = &*self.0;
+        for _ in 0..LOOKS {
+            let mode = tcgetattr(terminal)?;
+            if !mode.local_modes.contains(LocalModes::ISIG) {
+                return Ok(mode);
+            }
+            sleep(BETWEEN_LOOKS).await;
+        }
+        Ok(tcgetattr(terminal)?)
     }
 }
 
-impl Drop for SavedMode {
-    fn drop(&mut self) {
-        // Fails if the terminal is gone.
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
-    }
+fn write(sequence: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    stdout.write_all(sequence)?;
+    stdout.flush()
 }
