@@ -21,7 +21,7 @@ use framecast_test_support::{
 /// Longest time for installing the packages of a tool.
 const SETUP_WITHIN: Duration = Duration::from_secs(300);
 /// Longest time for one run of a client program.
-const RUN_WITHIN: Duration = Duration::from_secs(240);
+const RUN_WITHIN: Duration = Duration::from_secs(300);
 
 /// Returns the path of a file in `../clients`.
 fn source(file: &str) -> PathBuf {

@@ -179,8 +179,8 @@ export const connection = {
     await shows(page, "This page was asleep.");
     await shows(page, "Connected again. Messages sent in the meantime were missed.");
     assert.equal(count.sockets, 1);
+    await page.clock.resume();
     await say(page, "awake");
-    await page.clock.runFor(100);
     await shows(page, "awake");
   },
 };
