@@ -188,6 +188,7 @@ export const messages = {
     await page.locator("#list b").getByText("name 99", { exact: true }).waitFor();
     const latest = Array.from({ length: 20 }, (_, n) => `name ${99 - n}`);
     await people(page, `Have written here: ${latest.join(", ")}`);
+    assert.deepEqual(await page.locator("#people bdi").allTextContents(), latest, "none turns the others around");
     socket.close();
   },
 
@@ -285,8 +286,8 @@ export const messages = {
     assert.ok(plain.includes(`framecast connect 'ws://${server.host}/ws?topic=cats'`), plain);
     assert.ok(plain.includes(`curl http://${server.host}/publish`), plain);
     assert.ok(plain.includes('"topic": "cats"'), plain);
-    for (const call of ["useMessages", "websocket.Dial(ctx, ", "new WebSocket\\Client"]) assert.ok(plain.includes(call), call);
-    assert.equal(plain.split(`"ws://${server.host}/ws?topic=cats"`).length - 1, 6, "the snippets of all languages");
+    for (const call of ["useMessages", "DefaultDialer.Dial(", `file_get_contents("http://${server.host}/publish"`]) assert.ok(plain.includes(call), call);
+    assert.equal(plain.split(`"ws://${server.host}/ws?topic=cats"`).length - 1, 5, "the snippets of all languages that connect");
     assert.doesNotMatch(plain, /WS_URL|HTTP_URL|TOPIC/);
     const hostile = (await snippets(`'; rm -rf "$HOME" #`)).join("\n");
     assert.ok(hostile.includes(`framecast connect 'ws://${server.host}/ws'`), hostile);
