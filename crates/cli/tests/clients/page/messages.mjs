@@ -146,7 +146,7 @@ export const messages = {
     const topic = randomUUID();
     const [ann, other] = [await opened({ topic }), await opened({ topic })];
     const socket = await otherClient(topic);
-    await people(other, "Nobody has written here since you came.");
+    await people(other, "Nobody with a name has written since you came.");
     await name(ann).fill("Ann");
     let came = nextMessage(socket);
     await say(ann, "hello");
@@ -160,7 +160,8 @@ export const messages = {
     came = nextMessage(socket);
     await say(other, "without a name");
     await came;
-    await people(ann, "Have written here: Ann, others without a name");
+    await shows(ann, "without a name");
+    await people(ann, "Have written here: Ann");
     came = nextMessage(socket);
     await say(ann, '{"a": 1}');
     assert.equal(await came, '{"a": 1}', "JSON is for programs");
