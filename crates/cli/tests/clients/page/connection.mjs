@@ -126,6 +126,7 @@ export const connection = {
       const page = await open({ at: front.origin, expectLoss: true, prepare: stopClock });
       await state(page, new RegExp(`^${after}`));
       await reason(page, why);
+      assert.equal(front.asked[0], `OPTIONS ${front.origin}`);
       await page.context().close();
       front.stop();
     }
