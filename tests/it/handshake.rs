@@ -133,6 +133,23 @@ fn a_plain_request_is_told_what_a_handshake_for_its_target_would_be_refused_for(
 }
 
 #[test]
+fn a_plain_request_for_a_registration_leaves_its_connection_alone() {
+    let server = TestServer::start();
+    let registered = server.register(r#"{"user_id": 1}"#);
+    let mut client = server.connect(&registered);
+    for (method, status) in [("GET", 426), ("OPTIONS", 204), ("HEAD", 405), ("POST", 405)] {
+        let mut plain = server.dial();
+        let request = format!("{method} {registered} HTTP/1.1\r\nHost: a.localhost\r\n\r\n");
+        plain.send(request.as_bytes());
+        let head = plain.read_head();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        client.sends(text("ping"));
+        client.receives(text("pong"));
+    }
+    client.close();
+}
+
+#[test]
 fn a_version_other_than_13_is_answered_426() {
     let cases = [
         "/echo | -Sec-WebSocket-Version",

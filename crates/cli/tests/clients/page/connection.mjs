@@ -126,6 +126,7 @@ export const connection = {
       const page = await open({ at: front.origin, expectLoss: true, prepare: stopClock });
       await state(page, new RegExp(`^${after}`));
       await reason(page, why);
+      assert.equal(front.asked[0], `OPTIONS ${front.origin}`);
       await page.context().close();
       front.stop();
     }
@@ -179,8 +180,8 @@ export const connection = {
     await shows(page, "This page was asleep.");
     await shows(page, "Connected again. Messages sent in the meantime were missed.");
     assert.equal(count.sockets, 1);
+    await page.clock.resume();
     await say(page, "awake");
-    await page.clock.runFor(100);
     await shows(page, "awake");
   },
 };

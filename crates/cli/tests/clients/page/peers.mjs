@@ -48,11 +48,14 @@ export class CuttableProxy {
 
 /**
  * Starts a server that has the page, refuses every WebSocket, and gives `answer(method)`, an array of status, body and
- * headers, to every other request. Returns its origin, and a function that stops it.
+ * headers, to every other request. Returns its origin, the methods and origins of these requests, and a function that
+ * stops it.
  */
 export async function refusingServer(answer) {
+  const asked = [];
   const front = http.createServer(async (request, response) => {
     if (request.url !== "/") {
+      asked.push(`${request.method} ${request.headers.origin}`);
       const [status, body = "", headers = {}] = answer(request.method);
       return response.writeHead(status, headers).end(body);
     }
@@ -63,7 +66,8 @@ export async function refusingServer(answer) {
   front.on("upgrade", (_, socket) => socket.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
   front.listen(0, "127.0.0.1");
   await once(front, "listening");
-  return { origin: `http://127.0.0.1:${front.address().port}`, stop: () => front.closeAllConnections() ?? front.close() };
+  const origin = `http://127.0.0.1:${front.address().port}`;
+  return { origin, asked, stop: () => front.closeAllConnections() ?? front.close() };
 }
 
 /** Returns the next message that a client of `otherClient` gets, as text. */

@@ -5,7 +5,7 @@ import { accessSync, constants } from "node:fs";
 import { createRequire } from "node:module";
 import { delimiter, join, resolve } from "node:path";
 
-const WAIT_MS = 8_000;
+const WAIT_MS = 20_000;
 export const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
 
 export const [base, folder, pictures, mode] = process.argv.slice(2);
