@@ -19,13 +19,13 @@ pub(super) struct Place {
 pub(super) struct Axis {
     pub(super) scale: Scale,
     pub(super) ticks: Vec<(f64, String)>,
-    /// A word below or above the axis. It is empty if the labels of the ticks say enough.
+    /// The text below a horizontal axis.
     pub(super) unit: &'static str,
 }
 
 impl Axis {
     /// Returns an axis whose ticks are at round values, with labels by `label`.
-    pub(super) fn new(scale: Scale, unit: &'static str, label: fn(f64) -> String) -> Self {
+    pub(super) fn new(scale: Scale, unit: &'static str, label: impl Fn(f64) -> String) -> Self {
         let ticks = scale.ticks();
         Self {
             scale,
