@@ -17,10 +17,10 @@ pub(super) fn count(number: u64) -> String {
     text
 }
 
-/// Formats a rate with commas, rounded to a whole number or, below 10, to three decimals.
+/// Formats a rate with commas, rounded to a whole number or, below 10, to two decimals.
 pub(super) fn rate(per_second: f64) -> String {
     if per_second < 10.0 {
-        return short(per_second.max(0.0));
+        return short((per_second.max(0.0) * 100.0).round() / 100.0);
     }
     let number = format!("{per_second:.0}");
     count(number.parse().unwrap_or(u64::MAX))

@@ -189,8 +189,10 @@ fn the_latencies_and_the_plot_are_written_to_their_files() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (hdr, plot) = (path("a.hgrm"), path("a.svg"));
-    let files = ["--connections", "2", "--hdr", &hdr, "--plot", &plot];
-    let run = Run::of("echo", &server.url("/echo"), &files);
+    let files = ["--hdr", &hdr, "--plot", &plot];
+    let arguments = ["--connections", "2", "--duration", "1s"];
+    let arguments = [&arguments[..], &files].concat();
+    let run = Run::of("echo", &server.url("/echo"), &arguments);
     run.assert_whole();
     let hdr = fs::read_to_string(hdr).unwrap();
     assert!(hdr.contains("Percentile TotalCount 1/(1-Percentile)"));
@@ -248,13 +250,14 @@ fn the_plot_of_idle_connections_has_the_memory_of_a_server_whose_process_is_know
 fn the_table_says_which_time_a_figure_is_of_and_marks_each_threshold() {
     let server = Server::start();
     let limits = ["--max-p99", "1h", "--min-ratio", "1"];
-    let arguments = [&["--connections", "2"][..], &limits].concat();
+    let arguments = ["--connections", "2", "--duration", "1s"];
+    let arguments = [&arguments[..], &limits].concat();
     let run = Run::of("echo", &server.url("/echo"), &arguments);
     run.assert_whole();
     for text in [
         format!("  {}\n", server.url("/echo")).as_str(),
         " in the whole run (ratio 1.000000)\n",
-        "/s of payload, in the 300 ms measured\n",
+        "/s of payload, in the 1.00 s measured\n",
         "p95 ",
         "p99.9 ",
         " min ",
@@ -279,7 +282,8 @@ fn the_table_says_which_time_a_figure_is_of_and_marks_each_threshold() {
 fn the_time_to_open_connections_is_no_latency() {
     let server = Server::start();
     for kind in ["idle", "handshake"] {
-        let run = Run::of(kind, &server.url("/ws"), &["--connections", "3"]);
+        let arguments = ["--connections", "3", "--duration", "1s"];
+        let run = Run::of(kind, &server.url("/ws"), &arguments);
         run.assert_whole();
         assert_eq!(run.result["latency_us"], Value::Null, "{kind}");
         assert!(run.number("time_to_open_us.p99") > 0.0);

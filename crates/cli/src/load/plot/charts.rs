@@ -236,10 +236,10 @@ fn runs(
     runs
 }
 
-/// Returns the arrivals per second over time, each in the middle of its interval. The intervals are
-/// steps of `seconds`, or several steps if these have few arrivals, which would look like bursts.
-/// The last interval of an interrupted run is shorter than the others, and left out if it is less
-/// than half.
+/// Returns the arrivals per second over time, each at the begin and at the end of its interval. The
+/// intervals are steps of `seconds`, or several steps if these have few arrivals, which would look
+/// like bursts. The last interval of an interrupted run is shorter than the others, and left out if
+/// it is less than half.
 fn rates(timeline: &[u64], seconds: f64, duration: f64) -> Vec<(f64, f64)> {
     let arrivals: u64 = timeline.iter().sum();
     let is_enough = |steps: &usize| arrivals * *steps as u64 >= FEW * timeline.len() as u64;
@@ -250,11 +250,11 @@ fn rates(timeline: &[u64], seconds: f64, duration: f64) -> Vec<(f64, f64)> {
     let points = intervals.filter_map(|(index, counts)| {
         let begun = index as f64 * seconds;
         let length = (duration - begun).min(seconds);
+        let rate = counts.iter().sum::<u64>() as f64 / length;
         let is_shown = length >= seconds / 2.0;
-        let count: u64 = counts.iter().sum();
-        is_shown.then(|| (begun + length / 2.0, count as f64 / length))
+        is_shown.then_some([(begun, rate), (begun + length, rate)])
     });
-    points.collect()
+    points.flatten().collect()
 }
 
 /// Number of arrivals in an interval, on average, that are few. Arbitrary.
@@ -318,8 +318,10 @@ mod tests {
     #[test]
     fn the_short_last_step_of_an_interrupted_run_does_not_look_like_a_fall() {
         // Steps of 2 s, of which the last one has lasted for 1.5 s, and then for 0.5 s.
-        assert_eq!(rates(&[20, 15], 2.0, 3.5), [(1.0, 10.0), (2.75, 10.0)]);
-        assert_eq!(rates(&[20, 5], 2.0, 2.5), [(1.0, 10.0)]);
+        let whole = [(0.0, 10.0), (2.0, 10.0)];
+        let short = [(2.0, 10.0), (3.5, 10.0)];
+        assert_eq!(rates(&[20, 15], 2.0, 3.5), [whole, short].concat());
+        assert_eq!(rates(&[20, 5], 2.0, 2.5), whole);
     }
 
     #[test]
@@ -327,9 +329,7 @@ mod tests {
         // One message in every second step of 1 s.
         let timeline = [1, 0].repeat(50);
         let rates = rates(&timeline, 1.0, 100.0);
-        assert_eq!(
-            rates,
-            [(12.5, 0.52), (37.5, 0.48), (62.5, 0.52), (87.5, 0.48)]
-        );
+        assert_eq!(rates[..2], [(0.0, 0.52), (25.0, 0.52)]);
+        assert_eq!(rates[6..], [(75.0, 0.48), (100.0, 0.48)]);
     }
 }

@@ -116,7 +116,7 @@ const CHART: f64 = 330.0;
 /// Height of a line of text.
 const LINE: f64 = 20.0;
 /// Number of characters that fit into a line, in a wide typeface.
-const LINE_CHARS: usize = 92;
+const LINE_CHARS: usize = 100;
 const MARGIN: f64 = 24.0;
 
 #[cfg(test)]

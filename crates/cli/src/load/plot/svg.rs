@@ -123,14 +123,14 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328; font-variant-numeric: ta
 .paper { fill: #ffffff }
 .grid { stroke: #d1d9e0 }
 .axis { stroke: #59636e }
-.line { fill: none; stroke-width: 2; stroke-linejoin: round }
+.line { fill: none; stroke-linejoin: round }
 .area { stroke: none; fill-opacity: 0.18 }
 .limit { stroke: #8250df; stroke-width: 1.5; stroke-dasharray: 6 4 }
 .line.blue { stroke: #0969da } .dot.blue, .area.blue, text.blue { fill: #0969da }
 .line.amber { stroke: #9a6700 } .dot.amber, .area.amber, text.amber { fill: #9a6700 }
 .line.red { stroke: #cf222e } .dot.red, .area.red, text.red { fill: #cf222e }
-.line.red { stroke-width: 4.5 } .line.amber { stroke-width: 2.5 } .line.blue { stroke-width: 1.5 }
-.dot.red { r: 6px } .dot.amber { r: 4.5px } .dot.blue { r: 3px }
+.line.red { stroke-width: 4 } .line.amber { stroke-width: 2 } .line.blue { stroke-width: 1.5 }
+.dot.red { r: 5px } .dot.amber { r: 4px } .dot.blue { r: 3px }
 text.threshold { fill: #8250df; paint-order: stroke; stroke: #ffffff; stroke-width: 4 }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3 }
