@@ -143,7 +143,7 @@ impl Evidence {
                 time(late.p99)
             ),
             (Verdict::Starved, ..) => "The generator often had to wait for a core, which shows in \
-                 the latency: give it and the server cores of their own (taskset)."
+                 all times: give it and the server cores of their own (taskset)."
                 .to_owned(),
             (Verdict::Unclear, _, Some(server)) => format!(
                 "The generator ({ran} of a core) and the server ({}) were both at their limit, so \
