@@ -170,8 +170,8 @@ impl<'a> Panel<'a> {
     }
 }
 
-/// Space for the labels of the vertical axis.
-const LEFT: f64 = 84.0;
+/// Space for the labels of the vertical axis, such as `10,000,000/s`.
+const LEFT: f64 = 96.0;
 /// Space for the right half of the last label of the horizontal axis.
 const RIGHT: f64 = 32.0;
 /// Space for the title and the keys, and for the name of a limit at the top.
