@@ -90,7 +90,8 @@ impl Clients {
             {
                 self.leave(key);
             }
-            let due = self.leaving.front().map_or(Moment::now(), |(due, _)| *due);
+            let front = self.leaving.front();
+            let due = front.map_or_else(Moment::now, |(due, _)| *due);
             self.poll(due, handler)?;
         }
         Ok(())

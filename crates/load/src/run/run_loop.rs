@@ -90,7 +90,7 @@ impl RunLoop<'_> {
             return Err(Error::Interrupted);
         }
         self.supervisor.on_measuring();
-        let before = own_cpu();
+        let (before, begun) = (own_cpu(), Moment::now());
         let phase = Phase::Measuring {
             from,
             duration: self.plan.duration,
@@ -98,6 +98,9 @@ impl RunLoop<'_> {
         let to = self.send_until(to, phase)?;
         self.scenario.recorder().end(to);
         let generator = own_cpu().since(before);
+        // A generator that falls behind its schedule comes here late.
+        let elapsed = Moment::now().since(begun);
+        let generator = generator.scaled(to.since(from), elapsed);
         self.supervisor.on_measured();
         self.scenario.stop(to);
         self.settle()?;
