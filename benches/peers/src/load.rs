@@ -49,8 +49,7 @@ pub struct ServerUse {
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Generator {
-    /// True if the load generator was busy nearly all the time, so that messages may have waited
-    /// for it instead of the server.
+    /// True if the load generator, and not the server, has limited the run.
     pub is_bottleneck: bool,
     /// True if the load generator had to wait for its core, because of other work on the machine.
     pub is_starved: bool,
@@ -129,13 +128,12 @@ impl Load<'_> {
             }
             Kind::Handshake | Kind::Idle => option("--connections", connections),
         }
-        // Some floors know no closing handshake.
-        words.push("--abort".into());
-        let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
         if cell.has_messages() {
             option("--size", cell.size.to_string());
             words.push("--binary".into());
         }
+        // Some floors know no closing handshake.
+        words.push("--abort".into());
         let (kind, url) = match cell.kind {
             Kind::Echo { .. } | Kind::EchoOnce => ("echo", server.peer.echo_url(server.port)),
             Kind::Fanout { .. } | Kind::FanoutAt { .. } => {

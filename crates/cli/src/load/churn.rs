@@ -7,7 +7,7 @@ use crate::{
         Scenario,
         common::{CommonArgs, Rate, WEBSOCKET_URL},
         fanout::{Crowd, describe},
-        figures::{plural, rounded},
+        figures::{message_rate, plural, rate},
         help,
     },
     value::Count,
@@ -64,10 +64,7 @@ impl Args {
             }
             None => {
                 let Rate(rate) = self.publish_rate;
-                (
-                    Pace::PerSecond(rate),
-                    format!("{} messages/s", rounded(rate)),
-                )
+                (Pace::PerSecond(rate), message_rate(rate))
             }
         };
         let fanout = self.crowd.plan(pace)?;
@@ -79,7 +76,7 @@ impl Args {
                 "{}, {paced}; {} that come and go, {}/s",
                 describe(&fanout),
                 plural(churners as u64, "connection"),
-                rounded(churners_per_second)
+                rate(churners_per_second)
             ),
             default_url: self.crowd.default_url(),
             common: self.common.into(),

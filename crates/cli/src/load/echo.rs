@@ -6,7 +6,7 @@ use crate::{
     load::{
         Scenario,
         common::{CommonArgs, MessageArgs, Rate},
-        figures::{count, plural, rounded},
+        figures::{count, message_rate, plural},
         help,
     },
     value::Count,
@@ -43,10 +43,7 @@ impl Args {
     pub(super) fn scenario(self) -> anyhow::Result<Scenario> {
         let connections = self.connections.0.get();
         let (pace, paced) = match self.rate {
-            Some(Rate(rate)) => (
-                Pace::PerSecond(rate),
-                format!("{} messages/s", rounded(rate)),
-            ),
+            Some(Rate(rate)) => (Pace::PerSecond(rate), message_rate(rate)),
             None => {
                 let depth = self.depth.0.get();
                 (Pace::InFlight(depth), format!("{depth} in flight on each"))

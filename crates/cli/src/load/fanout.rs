@@ -10,7 +10,7 @@ use crate::{
     load::{
         Scenario,
         common::{CommonArgs, MessageArgs, Rate, WEBSOCKET_URL},
-        figures::{count, plural, rounded},
+        figures::{count, message_rate, plural},
         help,
     },
     value::Count,
@@ -100,10 +100,7 @@ const PROTOCOL: &str = "Protocol";
 impl Args {
     pub(super) fn scenario(self) -> anyhow::Result<Scenario> {
         let (pace, paced) = match self.rate {
-            Some(Rate(rate)) => (
-                Pace::PerSecond(rate),
-                format!("{} messages/s", rounded(rate)),
-            ),
+            Some(Rate(rate)) => (Pace::PerSecond(rate), message_rate(rate)),
             None => {
                 let in_flight = self.in_flight.0.get();
                 (Pace::InFlight(in_flight), format!("{in_flight} in flight"))

@@ -17,10 +17,20 @@ pub(super) fn count(number: u64) -> String {
     text
 }
 
-/// Formats a number with commas, rounded to a whole one.
-pub(super) fn rounded(number: f64) -> String {
-    let number = format!("{:.0}", number.max(0.0));
+/// Formats a rate with commas, rounded to a whole number or, below 10, to two decimals.
+pub(super) fn rate(per_second: f64) -> String {
+    if per_second < 10.0 {
+        return short((per_second.max(0.0) * 100.0).round() / 100.0);
+    }
+    let number = format!("{per_second:.0}");
     count(number.parse().unwrap_or(u64::MAX))
+}
+
+/// Formats a rate of messages: `1 message/s`, `5,000 messages/s`.
+pub(super) fn message_rate(per_second: f64) -> String {
+    let rate = rate(per_second);
+    let end = if rate == "1" { "" } else { "s" };
+    format!("{rate} message{end}/s")
 }
 
 /// Formats a number of things: `1 connection`, `2 connections`.
@@ -86,9 +96,16 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(999), "999");
         assert_eq!(count(1_234_567), "1,234,567");
-        assert_eq!(rounded(99_999.6), "100,000");
+        assert_eq!(rate(99_999.6), "100,000");
         assert_eq!(plural(1, "topic"), "1 topic");
         assert_eq!(plural(2000, "topic"), "2,000 topics");
+    }
+
+    #[test]
+    fn a_low_rate_has_decimals() {
+        assert_eq!([0.0, 0.2, 9.5, 10.5].map(rate), ["0", "0.2", "9.5", "10"]);
+        assert_eq!(message_rate(0.5), "0.5 messages/s");
+        assert_eq!(message_rate(1.0), "1 message/s");
     }
 
     #[test]

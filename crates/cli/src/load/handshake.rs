@@ -7,7 +7,7 @@ use crate::{
     load::{
         Scenario,
         common::{CommonArgs, Rate},
-        figures::{plural, rounded},
+        figures::{plural, rate},
         help,
     },
     value::Count,
@@ -34,9 +34,9 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn scenario(self) -> Scenario {
         let connections = self.connections.0.get();
-        let paced = self
-            .rate
-            .map_or(String::new(), |Rate(rate)| format!(", {}/s", rounded(rate)));
+        let paced = self.rate.map_or(String::new(), |Rate(per_second)| {
+            format!(", {}/s", rate(per_second))
+        });
         Scenario {
             name: "handshake",
             description: format!(

@@ -157,15 +157,7 @@ impl<'a> Document<'a> {
             time_to_open_us,
             first_to_last_us: Percentiles::of(&report.spread),
             come_and_go: report.churners,
-            connections: Connections {
-                opened: report.connections.opened,
-                failed: report.connections.failed,
-                disconnected: report.connections.disconnected,
-                close_codes: &report.connections.close_codes,
-                unclosed: report.connections.unclosed,
-                resent: report.connections.resent,
-                opening_us: Percentiles::of(&report.connections.handshakes),
-            },
+            connections: Connections::of(&report.connections),
             stalls: report.stalls,
             throughput: Throughput {
                 step_ms: outcome.plan.duration.as_secs_f64() * 1e3 / f64::from(STEPS),
@@ -193,6 +185,20 @@ fn steps(outcome: &Outcome<'_>) -> Vec<Option<Step>> {
 
 fn micros(time: Duration) -> f64 {
     time.as_nanos() as f64 / 1e3
+}
+
+impl<'a> Connections<'a> {
+    fn of(connections: &'a framecast_load::Connections) -> Self {
+        Self {
+            opened: connections.opened,
+            failed: connections.failed,
+            disconnected: connections.disconnected,
+            close_codes: &connections.close_codes,
+            unclosed: connections.unclosed,
+            resent: connections.resent,
+            opening_us: Percentiles::of(&connections.handshakes),
+        }
+    }
 }
 
 impl Memory {

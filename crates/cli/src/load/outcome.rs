@@ -93,7 +93,7 @@ impl Outcome<'_> {
         let (ran, waited) = generator_shares(self);
         let server = self.server.map(|server| {
             let of_all_cores = server.cpu_cores / f64::from(server.allowed_cores.max(1));
-            server.busiest_thread.max(of_all_cores)
+            server.busiest_thread.max(of_all_cores).min(1.0)
         });
         Evidence {
             ran,

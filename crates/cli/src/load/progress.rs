@@ -9,7 +9,7 @@ use std::{
 
 use framecast_load::{Moment, Phase, Progress};
 
-use crate::load::figures::{count, rounded};
+use crate::load::figures::{count, rate};
 
 #[derive(Debug)]
 pub(super) struct Display {
@@ -99,7 +99,7 @@ fn text(progress: &Progress, per_second: f64) -> String {
         Phase::Settling => "waiting for messages in flight".to_owned(),
     };
     if per_second > 0.0 {
-        text = format!("{text}  {}/s", rounded(per_second));
+        text = format!("{text}  {}/s", rate(per_second));
     }
     if progress.lost > 0 {
         text = format!("{text}  {} connections lost", count(progress.lost));

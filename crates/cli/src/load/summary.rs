@@ -10,7 +10,7 @@ use crate::{
     display::escape,
     load::{
         Outcome,
-        figures::{bytes, change, count, percent, plural, rounded, time},
+        figures::{bytes, change, count, percent, plural, rate, time},
     },
 };
 
@@ -48,51 +48,16 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
         scenario, report, ..
     } = outcome;
     let mut table = Table::default();
-    let labels = Labels::of(&outcome.plan.scenario);
     table.row("url", escape(scenario.url()));
-    let (received, expected) = (report.tally.distinct(), report.expected());
-    let ratio = report.delivery_ratio();
     if let Some(after) = outcome.interrupted() {
         table.row("interrupted", after);
     }
-    let (received, expected) = (count(received), count(expected));
-    table.row(
-        labels.delivered,
-        format!("{received} of {expected} in the whole run (ratio {ratio:.6})"),
-    );
-    let unpublished: u64 = report.unpublished.iter().sum();
-    if unpublished > 0 {
-        let never = plural(unpublished, "message");
-        table.row("unpublished", format!("{never} that were due"));
-    }
-    if !matches!(outcome.plan.scenario, Scenario::Idle(_)) {
-        table.row("per second", rate(outcome));
-    }
-    if labels.is_numbered {
-        table.row("faults", faults(&report.tally));
-    }
-    if report.churners.received > 0 {
-        let seen = count(report.churners.received);
-        table.row(
-            "come and go",
-            format!("{seen} deliveries, {}", faults(&report.churners)),
-        );
-    }
+    delivery_rows(&mut table, outcome);
     latency_rows(&mut table, outcome.latency_name(), &report.latency);
     if report.spread.count() > 0 {
         latency_rows(&mut table, "first to last", &report.spread);
     }
-    table.row("connections", connections(outcome));
-    if report.connections.resent > 0 {
-        let requests = plural(report.connections.resent, "request");
-        table.row("sent again", format!("{requests} without a response"));
-    }
-    if report.stalls > 0 {
-        table.row(
-            "stalls",
-            format!("{} after 1 s without any delivery", report.stalls),
-        );
-    }
+    connection_rows(&mut table, outcome);
     if let Some(server) = &outcome.server {
         server_rows(&mut table, server, outcome);
     }
@@ -100,12 +65,8 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
     for check in scenario.common.thresholds.checks(report) {
         table.row(check.option, check.text);
     }
-    let mut text = format!(
-        "{}: {}\n{}",
-        scenario.name,
-        scenario.description,
-        table.text()
-    );
+    let (name, description) = (scenario.name, &scenario.description);
+    let mut text = format!("{name}: {description}\n{}", table.text());
     if let Some(warning) = outcome.evidence().warning(outcome.processes) {
         text.push_str(&warning);
         text.push('\n');
@@ -121,23 +82,59 @@ struct Labels {
     /// Name of one of the things that this row counts, such as `reply`. The table has the CPU time
     /// for each of them.
     one: &'static str,
+    /// The time that this row is of.
+    when: &'static str,
     /// True if messages are numbered, so that faults are counted.
     is_numbered: bool,
 }
 
 impl Labels {
     fn of(scenario: &Scenario) -> Self {
-        let (delivered, one, is_numbered) = match scenario {
-            Scenario::Churn(_) | Scenario::Fanout(_) => ("deliveries", "delivery", true),
-            Scenario::Echo(_) => ("replies", "reply", true),
-            Scenario::Handshake(_) => ("handshakes", "handshake", false),
-            Scenario::Idle(_) => ("still open", "connection", false),
+        let whole = "in the whole run";
+        let (delivered, one, when, is_numbered) = match scenario {
+            Scenario::Churn(_) | Scenario::Fanout(_) => ("deliveries", "delivery", whole, true),
+            Scenario::Echo(_) => ("replies", "reply", whole, true),
+            Scenario::Handshake(_) => ("handshakes", "handshake", whole, false),
+            Scenario::Idle(_) => ("still open", "connection", "at the end", false),
         };
         Self {
             delivered,
             one,
+            when,
             is_numbered,
         }
+    }
+}
+
+/// Adds the rows about what has arrived, and what is wrong with it.
+fn delivery_rows(table: &mut Table, outcome: &Outcome<'_>) {
+    let report = outcome.report;
+    let labels = Labels::of(&outcome.plan.scenario);
+    let (received, expected) = (count(report.tally.distinct()), count(report.expected()));
+    let (when, ratio) = (labels.when, report.delivery_ratio());
+    table.row(
+        labels.delivered,
+        format!("{received} of {expected} {when} (ratio {ratio:.6})"),
+    );
+    let unpublished: u64 = report.unpublished.iter().sum();
+    if unpublished > 0 {
+        let never = plural(unpublished, "message");
+        table.row("unpublished", format!("{never} that were due"));
+    }
+    if !outcome.is_idle() {
+        table.row("per second", throughput(outcome));
+    }
+    if labels.is_numbered {
+        table.row("faults", faults(&report.tally));
+    }
+    if report.churners.received > 0 {
+        let seen = count(report.churners.received);
+        let faults = faults(&report.churners);
+        table.row("come and go", format!("{seen} deliveries, {faults}"));
+    }
+    if report.stalls > 0 {
+        let stalls = format!("{} after 1 s without any delivery", report.stalls);
+        table.row("stalls", stalls);
     }
 }
 
@@ -168,9 +165,9 @@ fn latency_rows(table: &mut Table, name: &'static str, latencies: &Latencies) {
 }
 
 /// Formats how much has arrived in each second of the measured time.
-fn rate(outcome: &Outcome<'_>) -> String {
+fn throughput(outcome: &Outcome<'_>) -> String {
     let per_second = outcome.report.per_second();
-    let mut text = rounded(per_second);
+    let mut text = rate(per_second);
     if let Some(size) = outcome.payload_bytes() {
         let _ = write!(text, ", {}/s of payload", bytes(per_second * size as f64));
     }
@@ -178,7 +175,8 @@ fn rate(outcome: &Outcome<'_>) -> String {
     format!("{text}, in the {measured} measured")
 }
 
-fn connections(outcome: &Outcome<'_>) -> String {
+/// Adds the rows about connections, and about the requests that were sent again.
+fn connection_rows(table: &mut Table, outcome: &Outcome<'_>) {
     let connections = &outcome.report.connections;
     let mut text = format!("{} opened", count(connections.opened));
     if connections.failed > 0 {
@@ -198,7 +196,11 @@ fn connections(outcome: &Outcome<'_>) -> String {
     for (code, times) in &connections.close_codes {
         let _ = write!(text, ", {} closed with {code}", count(*times));
     }
-    text
+    table.row("connections", text);
+    if connections.resent > 0 {
+        let requests = plural(connections.resent, "request");
+        table.row("sent again", format!("{requests} without a response"));
+    }
 }
 
 fn server_rows(table: &mut Table, server: &ServerUse, outcome: &Outcome<'_>) {
@@ -211,7 +213,7 @@ fn server_rows(table: &mut Table, server: &ServerUse, outcome: &Outcome<'_>) {
     table.row("server CPU", cpu);
     let mut memory = bytes(server.resident_bytes as f64);
     // In the other scenarios the memory of messages would count as that of connections.
-    if matches!(outcome.plan.scenario, Scenario::Idle(_)) {
+    if outcome.is_idle() {
         let each = change(server.resident_bytes_per_connection);
         let _ = write!(memory, ", {each} a connection");
     }

@@ -106,9 +106,10 @@ impl Verdict {
 }
 
 impl Evidence {
-    /// Returns the share of the time for which the generator ran or waited for a core.
+    /// Returns the share of the time for which the generator ran or waited for a core. At most 1,
+    /// although it is read from `/proc` somewhat after the end of the measured time.
     fn busy(&self) -> f64 {
-        self.ran + self.waited
+        (self.ran + self.waited).min(1.0)
     }
 
     fn server_is_busier(&self) -> bool {
@@ -120,6 +121,7 @@ impl Evidence {
     pub(super) fn warning(&self, processes: usize) -> Option<String> {
         let Self { ran, lateness, .. } = self;
         let (ran, late) = (percent(*ran), lateness.unwrap_or_default());
+        let busy = percent(self.busy());
         let more = format!("--workers {}, or more machines", processes + 1);
         let text = match (Verdict::of(self), self.lateness, self.server) {
             (Verdict::Fine, ..) => return None,
@@ -129,8 +131,8 @@ impl Evidence {
                 time(late.p50)
             ),
             (Verdict::Bottleneck, _, server) => format!(
-                "The generator itself is the bottleneck: it used {ran} of a core, and the server {}. \
-                 Use {more}.",
+                "The generator itself is the bottleneck: it ran or waited for a core for {busy} of \
+                 the time, and the server for {}. Use {more}.",
                 percent(server.unwrap_or(0.0))
             ),
             (Verdict::Busy, ..) => format!(
@@ -143,16 +145,16 @@ impl Evidence {
                 time(late.p99)
             ),
             (Verdict::Starved, ..) => "The generator often had to wait for a core, which shows in \
-                 the latency: give it and the server cores of their own (taskset)."
+                 all times: give it and the server cores of their own (taskset)."
                 .to_owned(),
             (Verdict::Unclear, _, Some(server)) => format!(
-                "The generator ({ran} of a core) and the server ({}) were both at their limit, so \
-                 that either may be the bottleneck. To be sure, use {more}.",
+                "The generator ran or waited for a core for {busy} of the time, and the server for \
+                 {}, so that either may be the bottleneck. To be sure, use {more}.",
                 percent(server)
             ),
             (Verdict::Unclear, _, None) => format!(
-                "The generator used {ran} of a core, and may be the bottleneck: --pid compares it \
-                 with the server. Otherwise use {more}."
+                "The generator ran or waited for a core for {busy} of the time, and may be the \
+                 bottleneck: --pid compares it with the server. Otherwise use {more}."
             ),
         };
         Some(text)
@@ -220,6 +222,17 @@ mod tests {
         assert_eq!(verdict(0.99, 1.0), Verdict::Fine);
         // Neither is at its limit: the pace is that of the messages in flight.
         assert_eq!(verdict(0.80, 0.30), Verdict::Fine);
+    }
+
+    // As it was seen: "it used 94 % of a core, and the server 99 %".
+    #[test]
+    fn the_sides_are_compared_by_the_time_that_they_ran_or_waited_and_no_more_than_all_of_it() {
+        let verdict = |waited, server| Verdict::of(&closed(0.94, waited, Some(server)));
+        assert_eq!(verdict(0.08, 0.99), Verdict::Unclear);
+        assert_eq!(verdict(0.08, 0.93), Verdict::Bottleneck);
+        assert_eq!(verdict(0.04, 0.99), Verdict::Fine);
+        let text = closed(0.94, 0.08, Some(0.93)).warning(1).unwrap();
+        assert!(text.contains("for 100 % of the time, and the server for 93 %"));
     }
 
     #[test]
@@ -292,8 +305,8 @@ mod tests {
         assert_eq!(warning(closed(0.5, 0.0, None)), "");
         assert_eq!(
             warning(closed(0.99, 0.0, Some(0.6))),
-            "The generator itself is the bottleneck: it used 99 % of a core, and the server 60 %. \
-             Use --workers 2, or more machines."
+            "The generator itself is the bottleneck: it ran or waited for a core for 99 % of the \
+             time, and the server for 60 %. Use --workers 2, or more machines."
         );
         assert_eq!(
             warning(open(0.99, [120_000, 240_000])),

@@ -18,36 +18,48 @@ fn every_echo_message_is_answered() {
         &["--connections", "2", "--size", "65536", "--binary"],
         &["--connections", "3", "--rate", "500"],
     ] {
-        let run = Run::of("echo", &server.url("/echo"), arguments);
-        run.assert_whole();
-        assert!(run.number("deliveries_per_second") > 0.0);
+        Run::of("echo", &server.url("/echo"), arguments).assert_whole();
     }
+}
+
+/// Runs a fan-out to 4 subscribers of a server whose process is known.
+fn fanout_with_pid() -> Run {
+    let server = Server::start();
+    let pid = server.child.id().to_string();
+    let arguments = ["--subscribers", "4", "--pid", &pid, "--duration", "1s"];
+    let run = Run::of("fanout", &server.url("/ws?topic={topic}"), &arguments);
+    run.assert_whole();
+    assert_eq!(run.count("server.pid").to_string(), pid);
+    run
+}
+
+#[test]
+fn percentiles_of_a_result_increase_from_the_minimum_to_the_maximum() {
+    let run = fanout_with_pid();
+    let percentiles = ["min", "p50", "p90", "p95", "p99", "p999", "max"];
+    for name in ["latency_us", "first_to_last_us"] {
+        let values = percentiles.map(|percentile| run.number(&format!("{name}.{percentile}")));
+        assert!(values.is_sorted() && values[0] >= 0.0, "{values:?}");
+        let mean = run.number(&format!("{name}.mean"));
+        assert!(values[0] <= mean && mean <= values[6], "{mean} {values:?}");
+    }
+    assert!(run.number("latency_us.min") > 0.0);
 }
 
 #[test]
 fn the_result_has_all_its_fields() {
-    let server = Server::start();
-    let pid = server.child.id().to_string();
-    let arguments = ["--subscribers", "4", "--pid", &pid];
-    let run = Run::of("fanout", &server.url("/ws?topic={topic}"), &arguments);
-    run.assert_whole();
-    let mut last = 0.0;
-    for percentile in ["min", "p50", "p90", "p95", "p99", "p999", "max"] {
-        let value = run.number(&format!("latency_us.{percentile}"));
-        assert!(value >= last && value > 0.0, "{percentile}: {value}");
-        assert!(run.number(&format!("first_to_last_us.{percentile}")) >= 0.0);
-        last = value;
-    }
-    let (min, max) = (run.number("latency_us.min"), run.number("latency_us.max"));
-    assert!((min..=max).contains(&run.number("latency_us.mean")));
+    let run = fanout_with_pid();
     assert_eq!(run.count("published") * 4, run.count("received"));
     // 4 subscribers and a publisher.
     assert_eq!(run.count("connections.opened"), 5);
-    assert_eq!(run.count("server.pid").to_string(), pid);
-    assert!(run.number("server.cpu_us_per_message") > 0.0);
-    assert!(run.count("server.resident_bytes") > 0);
-    assert!(run.count("server.allowed_cores") > 0);
-    assert!(run.number("server.busiest_thread") > 0.0);
+    for name in [
+        "server.cpu_us_per_message",
+        "server.resident_bytes",
+        "server.allowed_cores",
+        "server.busiest_thread",
+    ] {
+        assert!(run.number(name) > 0.0, "{name}");
+    }
     assert_eq!(run.result["version"], env!("CARGO_PKG_VERSION"));
     // As `2026-01-31T12:00:00Z`.
     assert_eq!(run.result["started"].as_str().unwrap().len(), 20);
@@ -177,8 +189,10 @@ fn the_latencies_and_the_plot_are_written_to_their_files() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (hdr, plot) = (path("a.hgrm"), path("a.svg"));
-    let files = ["--connections", "2", "--hdr", &hdr, "--plot", &plot];
-    let run = Run::of("echo", &server.url("/echo"), &files);
+    let files = ["--hdr", &hdr, "--plot", &plot];
+    let arguments = ["--connections", "2", "--duration", "1s"];
+    let arguments = [&arguments[..], &files].concat();
+    let run = Run::of("echo", &server.url("/echo"), &arguments);
     run.assert_whole();
     let hdr = fs::read_to_string(hdr).unwrap();
     assert!(hdr.contains("Percentile TotalCount 1/(1-Percentile)"));
@@ -236,13 +250,14 @@ fn the_plot_of_idle_connections_has_the_memory_of_a_server_whose_process_is_know
 fn the_table_says_which_time_a_figure_is_of_and_marks_each_threshold() {
     let server = Server::start();
     let limits = ["--max-p99", "1h", "--min-ratio", "1"];
-    let arguments = [&["--connections", "2"][..], &limits].concat();
+    let arguments = ["--connections", "2", "--duration", "1s"];
+    let arguments = [&arguments[..], &limits].concat();
     let run = Run::of("echo", &server.url("/echo"), &arguments);
     run.assert_whole();
     for text in [
         format!("  {}\n", server.url("/echo")).as_str(),
         " in the whole run (ratio 1.000000)\n",
-        "/s of payload, in the 300 ms measured\n",
+        "/s of payload, in the 1.00 s measured\n",
         "p95 ",
         "p99.9 ",
         " min ",
@@ -267,7 +282,8 @@ fn the_table_says_which_time_a_figure_is_of_and_marks_each_threshold() {
 fn the_time_to_open_connections_is_no_latency() {
     let server = Server::start();
     for kind in ["idle", "handshake"] {
-        let run = Run::of(kind, &server.url("/ws"), &["--connections", "3"]);
+        let arguments = ["--connections", "3", "--duration", "1s"];
+        let run = Run::of(kind, &server.url("/ws"), &arguments);
         run.assert_whole();
         assert_eq!(run.result["latency_us"], Value::Null, "{kind}");
         assert!(run.number("time_to_open_us.p99") > 0.0);

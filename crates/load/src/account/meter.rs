@@ -27,6 +27,9 @@ pub(crate) struct Meter {
     socket_bytes: (u64, u64),
     /// The CPU time of the server's threads at the start and at the end of the measured time.
     threads: (Threads, Threads),
+    /// The times at which these were read. A generator that falls behind its schedule reads the
+    /// second one late.
+    read: (Moment, Moment),
     /// Number of cores on which the server may run.
     allowed_cores: u32,
     samples: Samples,
@@ -72,6 +75,7 @@ impl Meter {
             resident_bytes: (resident, resident),
             socket_bytes: (sockets, sockets),
             threads: Default::default(),
+            read: Default::default(),
             allowed_cores: allowed_cores(pid).map_err(|error| Error::Pid(pid, error))?,
             samples: Samples::default(),
             is_gone: false,
@@ -95,7 +99,7 @@ impl Meter {
     /// Reads the server's CPU time at the beginning of the measured time.
     pub(crate) fn begin(&mut self) {
         match Threads::of(self.pid) {
-            Ok(threads) => self.threads.0 = threads,
+            Ok(threads) => (self.threads.0, self.read.0) = (threads, Moment::now()),
             Err(_) => self.is_gone = true,
         }
     }
@@ -103,7 +107,7 @@ impl Meter {
     /// Reads the server's CPU time and memory at the end of the measured time.
     pub(crate) fn end(&mut self) {
         let mut read = || -> io::Result<()> {
-            self.threads.1 = Threads::of(self.pid)?;
+            (self.threads.1, self.read.1) = (Threads::of(self.pid)?, Moment::now());
             self.resident_bytes.1 = resident_bytes(self.pid)?;
             self.socket_bytes.1 = socket_bytes()?;
             Ok(())
@@ -118,8 +122,11 @@ impl Meter {
             return None;
         }
         let (before, after) = &self.threads;
-        let cpu_seconds = after.total().since(before.total()).ran.as_secs_f64();
-        let Cpu { ran, waited } = after.busiest_since(before);
+        let elapsed = self.read.1.since(self.read.0);
+        let all = after.total().since(before.total());
+        let cpu_seconds = all.scaled(report.duration, elapsed).ran.as_secs_f64();
+        let busiest = after.busiest_since(before);
+        let Cpu { ran, waited } = busiest.scaled(report.duration, elapsed);
         let seconds = report.duration.as_secs_f64();
         let messages = report.measured;
         let grown = |(before, after): (u64, u64)| after.cast_signed() - before.cast_signed();

@@ -44,6 +44,15 @@ impl Cpu {
         }
     }
 
+    /// Returns the CPU time in `time`, of a process that has used `self` in `elapsed`.
+    pub(crate) fn scaled(self, time: Duration, elapsed: Duration) -> Self {
+        let scale = time.as_secs_f64() / elapsed.as_secs_f64().max(f64::EPSILON);
+        Self {
+            ran: self.ran.mul_f64(scale),
+            waited: self.waited.mul_f64(scale),
+        }
+    }
+
     /// Returns the CPU time of the busier of two processes: the one whose threads ran or waited for
     /// a core for longer.
     pub(crate) fn busier(self, other: Self) -> Self {
@@ -150,6 +159,18 @@ mod tests {
         let busiest = after.busiest_since(&before);
         assert_eq!(busiest.ran, Duration::from_nanos(30));
         assert_eq!(after.total().ran, Duration::from_nanos(952));
+    }
+
+    #[test]
+    fn the_cpu_time_of_a_longer_time_is_scaled_down() {
+        let seconds = Duration::from_secs;
+        let cpu = Cpu {
+            ran: seconds(3),
+            waited: seconds(1),
+        };
+        let scaled = cpu.scaled(seconds(1), seconds(4));
+        assert_eq!(scaled.ran, Duration::from_millis(750));
+        assert_eq!(scaled.waited, Duration::from_millis(250));
     }
 
     #[test]

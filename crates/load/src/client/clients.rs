@@ -220,7 +220,7 @@ impl Clients {
         for (key, end) in mem::take(&mut self.ended) {
             self.end(key, end, handler);
         }
-        self.end_overdue(handler);
+        self.end_overdue(handler)?;
         if self.next_event == self.events.len() {
             self.wait(until)?;
         }
@@ -246,7 +246,7 @@ impl Clients {
         }
     }
 
-    fn handle(
+    pub(super) fn handle(
         &mut self,
         key: ClientKey,
         flags: EventFlags,

@@ -90,7 +90,7 @@ impl RunLoop<'_> {
             return Err(Error::Interrupted);
         }
         self.supervisor.on_measuring();
-        let before = own_cpu();
+        let (before, begun) = (own_cpu(), Moment::now());
         let phase = Phase::Measuring {
             from,
             duration: self.plan.duration,
@@ -98,6 +98,9 @@ impl RunLoop<'_> {
         let to = self.send_until(to, phase)?;
         self.scenario.recorder().end(to);
         let generator = own_cpu().since(before);
+        // A generator that falls behind its schedule comes here late.
+        let elapsed = Moment::now().since(begun);
+        let generator = generator.scaled(to.since(from), elapsed);
         self.supervisor.on_measured();
         self.scenario.stop(to);
         self.settle()?;
@@ -106,7 +109,9 @@ impl RunLoop<'_> {
         report.connections = self.clients.counts.clone();
         report.generator = generator;
         if !self.plan.target.aborts {
-            report.connections.unclosed = leave(&mut self.clients)?;
+            // The result is complete, except for the closing handshakes.
+            self.clients.leave_all(&mut Nobody)?;
+            report.connections.unclosed = self.clients.counts.unclosed;
         }
         Ok(report)
     }
@@ -242,17 +247,6 @@ impl RunLoop<'_> {
         }
         Ok(handled)
     }
-}
-
-/// Ends all connections by closing handshakes, when the result is complete. Returns how many
-/// closing handshakes the server has not answered, those of the whole run included.
-fn leave(clients: &mut Clients) -> Result<u64, Error> {
-    clients.leave_all(&mut Nobody)?;
-    // Each connection ends in time, even if the server does not end it.
-    while clients.len() > 0 {
-        clients.poll(Moment::now() + TICK, &mut Nobody)?;
-    }
-    Ok(clients.counts.unclosed)
 }
 
 /// The handler of what happens when the result is complete.

@@ -2,11 +2,11 @@
 
 use std::{iter, time::Duration};
 
-use framecast_load::{Latencies, STEPS, StepLatencies};
+use framecast_load::{Latencies, MemorySample, STEPS, StepLatencies};
 
 use crate::load::{
     Outcome,
-    figures::{bytes, plural, rounded, short, time},
+    figures::{bytes, change, plural, rate, short, time},
     plot::{
         panel::{Axis, Panel, Place},
         scale::Scale,
@@ -14,111 +14,148 @@ use crate::load::{
     },
 };
 
+/// A statistic of latencies that the charts of latency show.
+struct Statistic {
+    name: &'static str,
+    /// The class of its shapes, which is a colour.
+    class: &'static str,
+    share: f64,
+    /// Returns its value in one step of the measured time.
+    of_step: fn(&StepLatencies) -> Duration,
+}
+
+/// The statistics, in the order of their keys. They are drawn in the opposite order.
+const STATISTICS: [Statistic; 3] = [
+    Statistic {
+        name: "p50",
+        class: "blue",
+        share: 0.5,
+        of_step: |step| step.p50,
+    },
+    Statistic {
+        name: "p99",
+        class: "amber",
+        share: 0.99,
+        of_step: |step| step.p99,
+    },
+    Statistic {
+        name: "max",
+        class: "red",
+        share: 1.0,
+        of_step: |step| step.max,
+    },
+];
+
 /// Draws latency over percentiles. The horizontal axis counts "nines": 1 is the 90th percentile, 2
 /// the 99th, 3 the 99.9th.
 pub(super) fn percentiles(drawing: &mut Drawing, place: Place, outcome: &Outcome<'_>) {
     let latencies = &outcome.report.latency;
     let points = distribution(latencies);
-    let limit = outcome.scenario.common.thresholds.max_p99.map(micros);
+    let limit = outcome.scenario.common.thresholds.max_p99;
     let values = points.iter().map(|(_, micros)| *micros);
-    let y = time_axis(values.chain(limit));
+    let y = time_axis(values.chain(limit.map(micros)));
     let last = points.last().map_or(0.0, |(nines, _)| *nines);
     let x = percentile_axis(last);
-    let marked = [("p50", 0.5), ("p99", 0.99), ("max", 1.0)]
-        .map(|(name, share)| (name, share, latencies.at(share)));
-    let keys = marked.map(|(name, _, value)| (name, format!("{name} {}", time(value))));
+    let keys = STATISTICS.map(
+        |Statistic {
+             name, class, share, ..
+         }| { (class, format!("{name} {}", time(latencies.at(share)))) },
+    );
     let title = format!("{} over percentiles", outcome.latency_name());
     let mut panel = Panel::new(drawing, place, &title, &keys, (&x, &y));
-    panel.curve(&points, "p50");
-    if let (Some(limit), Some(most)) = (limit, outcome.scenario.common.thresholds.max_p99) {
-        panel.limit(limit, &format!("--max-p99 {}", time(most)));
-    }
-    for (name, share, value) in marked {
-        panel.dot((nines(share).min(last), micros(value)), name);
+    panel.curve(&points, "blue");
+    draw_limit(&mut panel, limit);
+    for Statistic { class, share, .. } in STATISTICS.iter().rev() {
+        let at = (nines(*share).min(last), micros(latencies.at(*share)));
+        panel.dot(at, class);
     }
 }
 
 /// Draws the p50, the p99 and the maximum of the messages that were scheduled in each step.
 pub(super) fn latency_over_time(drawing: &mut Drawing, place: Place, outcome: &Outcome<'_>) {
     let steps: Vec<_> = outcome.report.latency_steps.iter().collect();
-    let limit = outcome.scenario.common.thresholds.max_p99.map(micros);
+    let limit = outcome.scenario.common.thresholds.max_p99;
     let known = steps.iter().flatten();
-    let values = known.flat_map(|step| [step.p50, step.p99, step.max].map(micros));
-    let y = time_axis(values.chain(limit));
+    let values = known.flat_map(|step| [step.p50, step.p99, step.max]);
+    let y = time_axis(values.chain(limit).map(micros));
     let x = seconds_axis(outcome.report.duration.as_secs_f64(), MEASURED);
-    let series: [(&str, fn(&StepLatencies) -> Duration); 3] = [
-        ("max", |step| step.max),
-        ("p99", |step| step.p99),
-        ("p50", |step| step.p50),
-    ];
-    let keys = ["p50", "p99", "max"].map(|name| (name, name.to_owned()));
+    let keys = STATISTICS.map(|Statistic { name, class, .. }| (class, name.to_owned()));
     let title = format!("{} over time", outcome.latency_name());
     let mut panel = Panel::new(drawing, place, &title, &keys, (&x, &y));
-    for (class, value) in series {
-        for points in runs(&steps, step_seconds(outcome), value) {
+    for Statistic { class, of_step, .. } in STATISTICS.iter().rev() {
+        for points in runs(&steps, step_seconds(outcome), *of_step) {
             panel.curve(&points, class);
         }
     }
-    if let (Some(limit), Some(most)) = (limit, outcome.scenario.common.thresholds.max_p99) {
-        panel.limit(limit, &format!("--max-p99 {}", time(most)));
+    draw_limit(&mut panel, limit);
+}
+
+/// Draws the line of `--max-p99`, if there is one.
+fn draw_limit(panel: &mut Panel<'_>, limit: Option<Duration>) {
+    if let Some(most) = limit {
+        panel.limit(micros(most), &format!("--max-p99 {}", time(most)));
     }
 }
 
 /// Draws how many messages arrived in each second of the measured time.
 pub(super) fn throughput(drawing: &mut Drawing, place: Place, outcome: &Outcome<'_>) {
     let report = outcome.report;
-    let points = rates(
-        &report.timeline,
-        step_seconds(outcome),
-        report.duration.as_secs_f64(),
-    );
-    let most = points.iter().map(|(_, rate)| *rate).fold(1.0, f64::max);
-    let y = Axis::new(Scale::fitting(0.0, most), "", |rate| rounded(rate) + "/s");
-    let x = seconds_axis(report.duration.as_secs_f64(), MEASURED);
-    let keys = [(
-        "p50",
-        format!("{}/s on average", rounded(report.per_second())),
-    )];
+    let duration = report.duration.as_secs_f64();
+    let points = rates(&report.timeline, step_seconds(outcome), duration);
+    let most = points.iter().map(|(_, rate)| *rate).fold(0.0, f64::max);
+    let y = Axis::new(Scale::fitting(0.0, most), "", |value| rate(value) + "/s");
+    let x = seconds_axis(duration, MEASURED);
+    let average = format!("{}/s on average", rate(report.per_second()));
+    let keys = [("blue", average)];
     let title = "throughput over time";
     let mut panel = Panel::new(drawing, place, title, &keys, (&x, &y));
-    panel.filled_curve(&points, "p50");
+    panel.filled_curve(&points, "blue");
 }
 
 /// Draws the server's memory, and behind it the number of open connections.
 pub(super) fn memory(drawing: &mut Drawing, place: Place, outcome: &Outcome<'_>) {
     let samples = &outcome.report.memory;
-    let seconds = |after: Duration| after.as_secs_f64();
-    let points: Vec<_> = samples
-        .iter()
-        .map(|sample| (seconds(sample.after), sample.resident_bytes as f64))
-        .collect();
-    let most = points.iter().map(|(_, bytes)| *bytes).fold(1.0, f64::max);
-    let most_open = samples.iter().map(|sample| sample.open).max().unwrap_or(0);
-    let share = |open: usize| open as f64 / most_open.max(1) as f64;
-    let open: Vec<_> = samples
-        .iter()
-        .map(|sample| (seconds(sample.after), share(sample.open)))
-        .collect();
-    let last = points.last().map_or(0.0, |(seconds, _)| *seconds);
-    let y = Axis::new(Scale::fitting(0.0, most), "", bytes);
-    let x = seconds_axis(last, "seconds since the first connection");
-    let mut memory = bytes(most);
-    if let Some(server) = &outcome.server {
-        let each = bytes(server.resident_bytes_per_connection.max(0.0));
-        memory = format!("{memory}, {each} a connection");
-    }
-    let keys = [
-        ("p50", memory),
-        (
-            "p99",
-            format!("{} open", plural(most_open as u64, "connection")),
-        ),
+    let most = samples.iter().map(|sample| sample.resident_bytes).max();
+    let most_open = samples.iter().map(|sample| sample.open).max();
+    let (most, most_open) = (most.unwrap_or(0) as f64, most_open.unwrap_or(0));
+    let (unit, unit_bytes) = memory_unit(most);
+    let mut keys = [
+        ("blue", bytes(most)),
+        ("amber", plural(most_open as u64, "connection")),
     ];
+    if let Some(server) = &outcome.server {
+        let each = change(server.resident_bytes_per_connection);
+        keys[0].1 += &format!(", {each} a connection");
+    }
+    let last = samples.last().map_or(Duration::ZERO, |sample| sample.after);
+    let x = seconds_axis(last.as_secs_f64(), "seconds since the first connection");
+    let label = |value| format!("{} {unit}", short(value));
+    let y = Axis::new(Scale::fitting(0.0, most / unit_bytes), "", label);
     let title = "memory of the server over time";
     let mut panel = Panel::new(drawing, place, title, &keys, (&x, &y));
-    panel.backdrop(&open, "p99");
-    panel.curve(&points, "p50");
+    let over_time = |value: &dyn Fn(&MemorySample) -> f64| {
+        let points = samples.iter();
+        points
+            .map(|sample| (sample.after.as_secs_f64(), value(sample)))
+            .collect::<Vec<_>>()
+    };
+    let share = |sample: &MemorySample| sample.open as f64 / most_open.max(1) as f64;
+    panel.backdrop(&over_time(&share), "amber");
+    let resident = |sample: &MemorySample| sample.resident_bytes as f64 / unit_bytes;
+    panel.curve(&over_time(&resident), "blue");
 }
+
+/// Returns the unit of an axis of memory up to `most` bytes, and its size in bytes.
+fn memory_unit(most: f64) -> (&'static str, f64) {
+    if most < GIB {
+        ("MiB", MIB)
+    } else {
+        ("GiB", GIB)
+    }
+}
+
+const MIB: f64 = (1 << 20) as f64;
+const GIB: f64 = (1 << 30) as f64;
 
 /// Returns an axis for times in microseconds.
 fn time_axis(values: impl Iterator<Item = f64> + Clone) -> Axis {
@@ -199,17 +236,29 @@ fn runs(
     runs
 }
 
-/// Returns the arrivals per second in the middle of each step. The last step of an interrupted run
-/// is shorter than the others, and left out if it is less than half.
+/// Returns the arrivals per second over time, each at the begin and at the end of its interval. The
+/// intervals are steps of `seconds`, or several steps if these have few arrivals, which would look
+/// like bursts. The last interval of an interrupted run is shorter than the others, and left out if
+/// it is less than half.
 fn rates(timeline: &[u64], seconds: f64, duration: f64) -> Vec<(f64, f64)> {
-    let points = timeline.iter().enumerate().filter_map(|(index, count)| {
+    let arrivals: u64 = timeline.iter().sum();
+    let is_enough = |steps: &usize| arrivals * *steps as u64 >= FEW * timeline.len() as u64;
+    let together = [1, 2, 5, 10, 25].into_iter().find(is_enough).unwrap_or(50);
+    let together = together.min(timeline.len().max(1));
+    let seconds = seconds * together as f64;
+    let intervals = timeline.chunks(together).enumerate();
+    let points = intervals.filter_map(|(index, counts)| {
         let begun = index as f64 * seconds;
         let length = (duration - begun).min(seconds);
+        let rate = counts.iter().sum::<u64>() as f64 / length;
         let is_shown = length >= seconds / 2.0;
-        is_shown.then(|| (begun + length / 2.0, *count as f64 / length))
+        is_shown.then_some([(begun, rate), (begun + length, rate)])
     });
-    points.collect()
+    points.flatten().collect()
 }
+
+/// Number of arrivals in an interval, on average, that are few. Arbitrary.
+const FEW: u64 = 10;
 
 fn step_seconds(outcome: &Outcome<'_>) -> f64 {
     outcome.plan.duration.as_secs_f64() / f64::from(STEPS)
@@ -269,7 +318,18 @@ mod tests {
     #[test]
     fn the_short_last_step_of_an_interrupted_run_does_not_look_like_a_fall() {
         // Steps of 2 s, of which the last one has lasted for 1.5 s, and then for 0.5 s.
-        assert_eq!(rates(&[20, 15], 2.0, 3.5), [(1.0, 10.0), (2.75, 10.0)]);
-        assert_eq!(rates(&[20, 5], 2.0, 2.5), [(1.0, 10.0)]);
+        let whole = [(0.0, 10.0), (2.0, 10.0)];
+        let short = [(2.0, 10.0), (3.5, 10.0)];
+        assert_eq!(rates(&[20, 15], 2.0, 3.5), [whole, short].concat());
+        assert_eq!(rates(&[20, 5], 2.0, 2.5), whole);
+    }
+
+    #[test]
+    fn single_arrivals_do_not_look_like_bursts() {
+        // One message in every second step of 1 s.
+        let timeline = [1, 0].repeat(50);
+        let rates = rates(&timeline, 1.0, 100.0);
+        assert_eq!(rates[..2], [(0.0, 0.52), (25.0, 0.52)]);
+        assert_eq!(rates[6..], [(75.0, 0.48), (100.0, 0.48)]);
     }
 }

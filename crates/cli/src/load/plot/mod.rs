@@ -1,4 +1,4 @@
-//! Draws the result as SVG: latency over percentiles, and over time beside the throughput. A run of
+//! Draws the result as SVG: latency over percentiles and over time, and the throughput. A run of
 //! `load idle` has the server's memory instead.
 //!
 //! [`charts`] has the charts, and [`panel`] what they have in common: title, keys and axes. [`scale`]
@@ -24,23 +24,69 @@ type Chart = fn(&mut Drawing, Place, &Outcome<'_>);
 
 /// Returns the picture of a result.
 pub(super) fn picture(outcome: &Outcome<'_>) -> String {
+    let mut drawing = Drawing::default();
+    let mut top = draw_head(&mut drawing, outcome);
+    for chart in charts_of(outcome) {
+        let place = Place {
+            left: 0.0,
+            top,
+            width: WIDTH,
+            height: CHART,
+        };
+        chart(&mut drawing, place, outcome);
+        top += CHART;
+    }
     let scenario = outcome.scenario;
     let title = format!("{}: {}", scenario.name, scenario.description);
-    let mut drawing = Drawing::default();
-    drawing.text((MARGIN, 34.0), Anchor::Start, "title", &title);
-    let source = format!(
-        "{}, {}, framecast {}",
-        scenario.url(),
+    drawing.document((WIDTH, top + MARGIN / 2.0), &title)
+}
+
+/// Draws the lines above the charts: the run, the server and the date. Returns the height below
+/// them.
+fn draw_head(drawing: &mut Drawing, outcome: &Outcome<'_>) -> f64 {
+    let scenario = outcome.scenario;
+    let mut baseline = 34.0;
+    drawing.text((MARGIN, baseline), Anchor::Start, "title", scenario.name);
+    let date = format!(
+        "{}, framecast {}",
         format_rfc3339_seconds(outcome.started),
         env!("CARGO_PKG_VERSION")
     );
-    drawing.text((MARGIN, 56.0), Anchor::Start, "quiet", &source);
-    let charts = charts_of(outcome);
-    let (places, height) = places(charts.len());
-    for (chart, place) in charts.iter().zip(places) {
-        chart(&mut drawing, place, outcome);
+    let texts = [scenario.description.as_str(), scenario.url(), &date];
+    for line in texts.into_iter().flat_map(lines) {
+        baseline += LINE;
+        drawing.text((MARGIN, baseline), Anchor::Start, "quiet", &line);
     }
-    drawing.document((WIDTH, height), &title)
+    if charts_of(outcome).is_empty() {
+        baseline += 2.0 * LINE;
+        let text = "Nothing was measured.";
+        drawing.text((MARGIN, baseline), Anchor::Start, "panel", text);
+    }
+    baseline + LINE
+}
+
+/// Breaks a text into lines that fit into the picture: between two words, or within a long one such
+/// as a URL.
+fn lines(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_inclusive(' ') {
+        for part in parts(word) {
+            match lines.last_mut() {
+                Some(line) if line.chars().count() + part.chars().count() <= LINE_CHARS => {
+                    line.push_str(&part);
+                }
+                _ => lines.push(part),
+            }
+        }
+    }
+    lines
+}
+
+/// Cuts a word into parts of at most [`LINE_CHARS`] characters.
+fn parts(word: &str) -> Vec<String> {
+    let letters: Vec<char> = word.chars().collect();
+    let parts = letters.chunks(LINE_CHARS);
+    parts.map(|part| part.iter().collect()).collect()
 }
 
 /// Returns the charts of a result: those for which it has figures.
@@ -63,29 +109,14 @@ fn charts_of(outcome: &Outcome<'_>) -> Vec<Chart> {
     all
 }
 
-/// Returns the places of `count` charts, at most two beside each other, and the height of the
-/// picture. A chart that is alone in its row takes the whole width.
-fn places(count: usize) -> (Vec<Place>, f64) {
-    let rows = count.div_ceil(2);
-    let places = (0..count).map(|index| {
-        let (row, is_left) = (index / 2, index.is_multiple_of(2));
-        let is_alone = is_left && index + 1 == count;
-        Place {
-            left: if is_left { 0.0 } else { WIDTH / 2.0 },
-            top: HEAD + ROW * row as f64,
-            width: if is_alone { WIDTH } else { WIDTH / 2.0 },
-            height: ROW,
-        }
-    });
-    (places.collect(), HEAD + ROW * rows as f64 + MARGIN)
-}
-
-/// Width of the picture in pixels: that of a window on a small screen.
-const WIDTH: f64 = 1200.0;
-/// Height of the title and the line below it.
-const HEAD: f64 = 76.0;
-/// Height of a row of charts.
-const ROW: f64 = 370.0;
+/// Width of the picture in pixels: that of a page of text, where nothing is scaled down.
+const WIDTH: f64 = 760.0;
+/// Height of a chart.
+const CHART: f64 = 330.0;
+/// Height of a line of text.
+const LINE: f64 = 20.0;
+/// Number of characters that fit into a line, in a wide typeface.
+const LINE_CHARS: usize = 100;
 const MARGIN: f64 = 24.0;
 
 #[cfg(test)]
@@ -93,16 +124,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chart_that_is_alone_in_its_row_takes_the_whole_width() {
-        let widths = |count| {
-            let (places, _) = places(count);
-            let widths = places.iter().map(|place| place.width);
-            widths.collect::<Vec<_>>()
-        };
-        assert_eq!(widths(1), [1200.0]);
-        assert_eq!(widths(2), [600.0, 600.0]);
-        assert_eq!(widths(3), [600.0, 600.0, 1200.0]);
-        assert_eq!(widths(0), [0.0; 0]);
-        assert!(places(3).1 > places(2).1);
+    fn a_long_text_is_broken_between_words() {
+        let text = "some connections, ".repeat(10);
+        let broken = lines(&text);
+        assert_eq!(broken.len(), 2);
+        assert_eq!(broken.concat(), text);
+        assert!(broken[0].ends_with(' '));
+        assert_eq!(lines("short"), ["short"]);
+    }
+
+    #[test]
+    fn a_long_url_is_broken_where_the_line_ends() {
+        let url = format!("ws://h/{}", "é".repeat(2 * LINE_CHARS));
+        let broken = lines(&url);
+        assert_eq!(broken.concat(), url);
+        let most = broken.iter().map(|line| line.chars().count()).max();
+        assert_eq!(most, Some(LINE_CHARS));
     }
 }

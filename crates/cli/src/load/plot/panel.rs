@@ -19,13 +19,13 @@ pub(super) struct Place {
 pub(super) struct Axis {
     pub(super) scale: Scale,
     pub(super) ticks: Vec<(f64, String)>,
-    /// A word below or above the axis. It is empty if the labels of the ticks say enough.
+    /// The text below a horizontal axis.
     pub(super) unit: &'static str,
 }
 
 impl Axis {
     /// Returns an axis whose ticks are at round values, with labels by `label`.
-    pub(super) fn new(scale: Scale, unit: &'static str, label: fn(f64) -> String) -> Self {
+    pub(super) fn new(scale: Scale, unit: &'static str, label: impl Fn(f64) -> String) -> Self {
         let ticks = scale.ticks();
         Self {
             scale,
@@ -170,8 +170,8 @@ impl<'a> Panel<'a> {
     }
 }
 
-/// Space for the labels of the vertical axis.
-const LEFT: f64 = 84.0;
+/// Space for the labels of the vertical axis, such as `10,000,000/s`.
+const LEFT: f64 = 96.0;
 /// Space for the right half of the last label of the horizontal axis.
 const RIGHT: f64 = 32.0;
 /// Space for the title and the keys, and for the name of a limit at the top.

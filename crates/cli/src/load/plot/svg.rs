@@ -114,6 +114,7 @@ fn escape(text: &str) -> String {
 
 /// The colours, light and dark, each with a contrast of at least 4.5 to the paper where it is text.
 /// Without custom properties, which viewers other than browsers do not know: those show it light.
+/// Where shapes coincide, red is drawn first and blue last: each is smaller than the one below it.
 const STYLE: &str = "\
 text { font: 13px system-ui, sans-serif; fill: #1f2328; font-variant-numeric: tabular-nums }
 .title { font-size: 19px; font-weight: 600 }
@@ -122,13 +123,15 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328; font-variant-numeric: ta
 .paper { fill: #ffffff }
 .grid { stroke: #d1d9e0 }
 .axis { stroke: #59636e }
-.line { fill: none; stroke-width: 2; stroke-linejoin: round }
+.line { fill: none; stroke-linejoin: round }
 .area { stroke: none; fill-opacity: 0.18 }
 .limit { stroke: #8250df; stroke-width: 1.5; stroke-dasharray: 6 4 }
-.line.p50 { stroke: #0969da } .dot.p50, .area.p50, text.p50 { fill: #0969da }
-.line.p99 { stroke: #9a6700 } .dot.p99, .area.p99, text.p99 { fill: #9a6700 }
-.line.max { stroke: #cf222e } .dot.max, .area.max, text.max { fill: #cf222e }
-text.threshold { fill: #8250df }
+.line.blue { stroke: #0969da } .dot.blue, .area.blue, text.blue { fill: #0969da }
+.line.amber { stroke: #9a6700 } .dot.amber, .area.amber, text.amber { fill: #9a6700 }
+.line.red { stroke: #cf222e } .dot.red, .area.red, text.red { fill: #cf222e }
+.line.red { stroke-width: 4 } .line.amber { stroke-width: 2 } .line.blue { stroke-width: 1.5 }
+.dot.red { r: 5px } .dot.amber { r: 4px } .dot.blue { r: 3px }
+text.threshold { fill: #8250df; paint-order: stroke; stroke: #ffffff; stroke-width: 4 }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3 }
 .quiet { fill: #9198a1 }
@@ -137,10 +140,10 @@ text { fill: #e6edf3 }
 .axis { stroke: #9198a1 }
 .area { fill-opacity: 0.28 }
 .limit { stroke: #c297ff }
-.line.p50 { stroke: #58a6ff } .dot.p50, .area.p50, text.p50 { fill: #58a6ff }
-.line.p99 { stroke: #e3b341 } .dot.p99, .area.p99, text.p99 { fill: #e3b341 }
-.line.max { stroke: #ff7b72 } .dot.max, .area.max, text.max { fill: #ff7b72 }
-text.threshold { fill: #c297ff }
+.line.blue { stroke: #58a6ff } .dot.blue, .area.blue, text.blue { fill: #58a6ff }
+.line.amber { stroke: #e3b341 } .dot.amber, .area.amber, text.amber { fill: #e3b341 }
+.line.red { stroke: #ff7b72 } .dot.red, .area.red, text.red { fill: #ff7b72 }
+text.threshold { fill: #c297ff; stroke: #0d1117 }
 }
 ";
 
@@ -163,12 +166,12 @@ mod tests {
     #[test]
     fn a_line_of_one_point_is_a_dot_and_one_of_none_is_nothing() {
         let mut drawing = Drawing::default();
-        drawing.curve(&[], "p50");
-        drawing.area(&[], 0.0, "p50");
+        drawing.curve(&[], "blue");
+        drawing.area(&[], 0.0, "blue");
         assert_eq!(drawing.0, "");
-        drawing.curve(&[(1.0, 2.0)], "p50");
+        drawing.curve(&[(1.0, 2.0)], "blue");
         assert!(drawing.0.starts_with("<circle "));
-        drawing.curve(&[(1.0, 2.0), (3.0, 4.0)], "p50");
+        drawing.curve(&[(1.0, 2.0), (3.0, 4.0)], "blue");
         assert!(drawing.0.contains(r#"points="1.0,2.0 3.0,4.0""#));
     }
 
@@ -176,7 +179,15 @@ mod tests {
     fn every_class_with_a_colour_has_one_in_the_dark_too() {
         let (light, dark) = STYLE.split_once("@media").unwrap();
         for class in [
-            ".quiet", ".paper", ".grid", ".axis", ".limit", ".p50", ".p99", ".max",
+            ".quiet",
+            ".paper",
+            ".grid",
+            ".axis",
+            ".limit",
+            ".blue",
+            ".amber",
+            ".red",
+            ".threshold",
         ] {
             assert!(light.contains(class) && dark.contains(class), "{class}");
         }
