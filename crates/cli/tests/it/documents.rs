@@ -3,7 +3,12 @@
 //! page with the source.
 //! [`crate::readme`] tests the README and the other tables.
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use framecast_test_support::{Client, TestServer, handshake, tools::Tool};
 
@@ -285,8 +290,9 @@ fn the_files_and_headings_that_documents_link_to_exist() {
         .unwrap()
         .map(|entry| entry.unwrap().path());
     let others = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"];
-    let others = others.map(|name| Path::new(ROOT).join(name));
-    for document in documents.chain(others) {
+    let documents = documents.chain(others.map(|name| Path::new(ROOT).join(name)));
+    let is_text = |document: &PathBuf| document.extension().is_some_and(|kind| kind == "md");
+    for document in documents.filter(is_text) {
         let text = fs::read_to_string(&document).unwrap();
         let targets = text.split("](").skip(1);
         let targets = targets.filter_map(|rest| rest.split(')').next());
