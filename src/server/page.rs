@@ -1,12 +1,19 @@
-//! The page at `/`: a chat, and examples of code that connects. It is embedded in the program, and
-//! loads nothing from elsewhere.
+//! The page at `/`: a chat, and examples of code that connects. It is embedded in the program, with
+//! its style and its script in it, and loads nothing from elsewhere.
+
+use std::sync::LazyLock;
 
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY};
 use uuid::Uuid;
 
 use crate::server::response::{Response, content};
 
-const PAGE: &str = include_str!("page.html");
+/// The page without its nonce.
+static PAGE: LazyLock<String> = LazyLock::new(|| {
+    include_str!("page/page.html")
+        .replace("{{style}}", include_str!("page/page.css"))
+        .replace("{{script}}", include_str!("page/page.js"))
+});
 
 /// Returns the page. Its content security policy allows its script and its style by a nonce, which
 /// is new in every response.

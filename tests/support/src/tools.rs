@@ -132,15 +132,15 @@ impl Tool {
     pub fn is_here(self) -> bool {
         let names = env::var(VARIABLE).unwrap_or_default();
         let skipped = parse(&names).unwrap_or_else(|error| panic!("{error}"));
-        let found = self.find();
-        if skipped.contains(&self) || (self.is_optional() && found.is_err()) {
-            skipped::note(self, Location::caller());
-            return false;
+        if !skipped.contains(&self) {
+            match self.find() {
+                Ok(_) => return true,
+                Err(reason) if !self.is_optional() => self.fail(&reason),
+                Err(_) => {}
+            }
         }
-        if let Err(reason) = found {
-            self.fail(&reason);
-        }
-        true
+        skipped::note(self, Location::caller());
+        false
     }
 
     /// Returns the command of the tool. Panics if [`Self::is_here`] would.

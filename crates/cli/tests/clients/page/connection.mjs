@@ -58,6 +58,9 @@ export const connection = {
     await page.getByRole("button", { name: "Connect now" }).click();
     await state(page, /^Closed$/);
     assert.equal(connections, 2);
+    await page.getByRole("button", { name: "Join" }).click();
+    await state(page, /^Closed$/);
+    assert.equal(connections, 3);
   },
 
   "the longest wait before a reconnection doubles each time, up to 30 s": async () => {
@@ -121,6 +124,8 @@ export const connection = {
       // A GET to the page's own server has no origin.
       [json(426, "a WebSocket upgrade is required"), json(403, "pages of this origin may not use this server"), "Closed",
         "Refused with 403: pages of this origin may not use this server"],
+      // A proxy's own answer to OPTIONS says nothing about a handshake.
+      [json(503, "the server is short of memory"), [403, "<p>Forbidden"], "Reconnecting", "Refused with 503: the server is short of memory"],
     ]) {
       const front = await refusingServer((method) => (method === "OPTIONS" ? options : get));
       const page = await open({ at: front.origin, expectLoss: true, prepare: stopClock });
