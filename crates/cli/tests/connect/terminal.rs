@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use framecast_test_support::eventually;
 use rustix::{
     process::{Pid, Signal, WaitOptions, kill_process, waitpid},
     pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt},
@@ -134,11 +135,16 @@ impl Terminal {
     }
 
     /// Waits until the client is stopped, as by Ctrl-Z.
+    #[track_caller]
     pub(crate) fn stops(&self) {
-        let (_, status) = waitpid(Some(self.id()), WaitOptions::UNTRACED)
-            .unwrap()
-            .unwrap();
-        assert!(status.stopped(), "{status:?}");
+        let options = WaitOptions::UNTRACED | WaitOptions::NOHANG;
+        eventually("the client stops", || {
+            let status = waitpid(Some(self.id()), options).unwrap();
+            status.is_some_and(|(_, status)| {
+                assert!(status.stopped(), "{status:?}");
+                true
+            })
+        });
     }
 
     fn id(&self) -> Pid {

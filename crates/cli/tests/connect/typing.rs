@@ -218,6 +218,10 @@ async fn a_second_ctrl_c_does_not_wait_for_the_server() {
     terminal.types("\x03");
     // Receives the Close without a reply: tungstenite would reply to it only in another call.
     assert!(received(&mut peer).await.is_close());
+    // Before the next prompt, Ctrl-C is a signal, which this terminal sends to nobody.
+    terminal.shows("another prompt", |rows| {
+        rows.iter().filter(|row| row.starts_with('>')).count() == 2
+    });
     terminal.types("\x03");
     assert_eq!(terminal.exit().code(), Some(1));
     terminal.shows_text("framecast: interrupted");

@@ -6,7 +6,7 @@
 
 use std::{
     env,
-    fs::File,
+    fs::{self, File},
     io::{self, IsTerminal as _, Write as _},
     os::fd::{AsFd as _, OwnedFd},
     sync::Arc,
@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustix::{
-    process::{Signal, getpgrp, getpid, getsid, kill_process},
+    process::{Signal, getpid, kill_process},
     stdio::dup2_stdin,
     termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr},
 };
@@ -97,7 +97,7 @@ impl Saved {
     /// goes on. Does nothing if no shell would let it go on: the process is not a job of its own in
     /// its session, as after `ssh -t` or `xterm -e`.
     pub(super) async fn suspend(&self) -> io::Result<()> {
-        if getpgrp() == getsid(None)? {
+        if is_whole_session() {
             return Ok(());
         }
         let (_, terminal) = &*self.0;
@@ -127,6 +127,23 @@ impl Saved {
         }
         Ok(tcgetattr(terminal)?)
     }
+}
+
+/// Returns true if the process is not a job of its own in its session, or if that is not known.
+///
+/// Not by `getsid`: for a session that has begun outside of the process's PID namespace it is 0,
+/// which rustix does not expect.
+fn is_whole_session() -> bool {
+    // `pid (name) state parent group session …` (proc(5)).
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let mut fields = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split(' ')
+        .skip(3);
+    let (group, session) = (fields.next(), fields.next());
+    group == session
 }
 
 fn write(sequence: &[u8]) -> io::Result<()> {
