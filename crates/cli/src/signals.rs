@@ -4,13 +4,14 @@
 //! A thread of its own waits for the signals, so that no other part of the process can delay their
 //! handling: not the shards, not the main thread, not standard error.
 
-use std::{fs, future::pending, io, process, sync::mpsc, thread};
+use std::{fs, future::pending, io, process, sync::mpsc, thread, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
     runtime::Builder,
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
+    time::sleep,
 };
 
 /// Starts to handle SIGINT, SIGTERM and SIGHUP. Returns a receiver that completes at the first of
@@ -18,7 +19,7 @@ use tokio::{
 pub(super) fn listen() -> anyhow::Result<oneshot::Receiver<()>> {
     let (stop, stopped) = oneshot::channel();
     let (ready, is_ready) = mpsc::sync_channel(1);
-    let run = move || match Builder::new_current_thread().enable_io().build() {
+    let run = move || match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(async {
             match Signals::register() {
                 Ok(signals) => {
@@ -65,7 +66,8 @@ impl Signals {
         })
     }
 
-    /// Completes `stop` at the first signal, and ends the process at the second.
+    /// Completes `stop` at the first signal, and ends the process at the second one, unless that
+    /// comes with the first one.
     async fn handle(mut self, stop: oneshot::Sender<()>) {
         if matches!(self.next().await, Received::HangUp) {
             // A terminal that closes causes two SIGHUPs: one from the kernel and one from the
@@ -74,6 +76,14 @@ impl Signals {
         }
         // Fails if the server has ended by itself.
         let _ = stop.send(());
+        let all_have_come = sleep(TOGETHER);
+        tokio::pin!(all_have_come);
+        loop {
+            tokio::select! {
+                () = &mut all_have_come => break,
+                _ = self.next() => {}
+            }
+        }
         self.next().await;
         process::exit(EXIT_AT_ONCE);
     }
@@ -100,6 +110,11 @@ enum Received {
     /// SIGINT or SIGTERM.
     Stop,
 }
+
+/// Time in which several signals count as one. `timeout(1)`, for example, sends its signal to the
+/// program, and then to the program's group. Arbitrary: shorter than a person takes to decide
+/// again.
+const TOGETHER: Duration = Duration::from_millis(200);
 
 /// The exit status after a second signal of any kind: the one that a shell reports for a program
 /// that SIGINT has killed.

@@ -77,10 +77,16 @@ impl Process {
 
     /// Returns the number in the line `name` of `/proc/PID/status`.
     fn status_kib(&self, name: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.program.id())).unwrap();
-        let size = status.lines().find_map(|line| line.strip_prefix(name));
-        let kib = size.and_then(|line| line.split_whitespace().next());
+        let size = self.status(name);
+        let kib = size.split_whitespace().next();
         kib.and_then(|kib| kib.parse().ok()).unwrap()
+    }
+
+    /// Returns the text behind `name` in `/proc/PID/status`.
+    pub(crate) fn status(&self, name: &str) -> String {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.program.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().to_owned()
     }
 
     pub(crate) fn connect(&self, path: &str) -> Client {
