@@ -3,7 +3,7 @@
 
 use crate::{
     server::response::Rejection,
-    topic::list::{TopicList, Topics},
+    topic::list::{InvalidTopics, TopicList, Topics},
 };
 
 /// Returns the topics in a query such as `topic=a&topic=b`, or the topic `lobby` if the query names
@@ -19,9 +19,11 @@ pub(super) fn chat_topics(query: &str) -> Result<Topics, Rejection> {
             // Bytes that are not UTF-8 are not replaced by a character: different names would
             // become the same topic.
             let name = decoded(name)
-                .ok_or_else(|| Rejection::bad_request(&"topics: a name is not UTF-8"))?;
-            list.add(&name)
-                .map_err(|fault| Rejection::bad_request(&fault))?;
+                .ok_or_else(|| Rejection::bad_request(&"topic: a name is not UTF-8"))?;
+            list.add(&name).map_err(|fault| match fault {
+                InvalidTopics::Name(fault) => Rejection::BadRequest(format!("topic: {fault}")),
+                fault => Rejection::bad_request(&fault),
+            })?;
         } else if MISTAKEN.iter().any(|each| key.eq_ignore_ascii_case(each)) {
             return Err(Rejection::BadRequest(format!(
                 "{key}: topic is meant, as in ?topic=a&topic=b"
@@ -90,7 +92,7 @@ mod tests {
             assert_eq!(topics(query), Ok(names), "{query}");
         }
         for query in ["topic=", "topic", "topic=a%0Ab", "topic=a&topic="] {
-            assert!(topics(query).unwrap_err().starts_with("topics: a topic"));
+            assert!(topics(query).unwrap_err().starts_with("topic: a topic"));
         }
     }
 
@@ -100,7 +102,7 @@ mod tests {
             assert_eq!(topics(query).unwrap(), ["a\u{FFFD}"]);
         }
         for query in ["topic=%FF", "topic=a&topic=%C3%28", "topic=%EF%BF\u{FFFD}"] {
-            assert_eq!(topics(query).unwrap_err(), "topics: a name is not UTF-8");
+            assert_eq!(topics(query).unwrap_err(), "topic: a name is not UTF-8");
         }
         assert_eq!(topics("%FF=1&x=%FF").unwrap(), ["lobby"]);
     }

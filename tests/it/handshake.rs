@@ -263,13 +263,16 @@ fn a_chat_has_at_most_128_topics_with_names_of_at_most_255_bytes() {
     let name_of = |bytes: usize| format!("/ws?topic={}", "x".repeat(bytes));
     server.connect(&topics(TOPICS)).close();
     server.connect(&name_of(NAME_BYTES)).close();
-    for path in [topics(TOPICS + 1), name_of(NAME_BYTES + 1)] {
+    for (path, field) in [
+        (topics(TOPICS + 1), "topics"),
+        (name_of(NAME_BYTES + 1), "topic"),
+    ] {
         let mut client = server.dial();
         client.send(handshake(&path).as_bytes());
         let answer = client.read_answer();
         assert_eq!(answer.status, 400);
         assert!(
-            answer.body.starts_with("{\"error\":\"topics: "),
+            answer.body.starts_with(&format!("{{\"error\":\"{field}: ")),
             "{}",
             answer.body
         );

@@ -16,7 +16,7 @@ use crate::{
     Misuse, descriptors, logging, signals,
     size::Size,
     stderr::Lines,
-    value::{Count, Time, Whole},
+    value::{self, Count, Time, Whole},
 };
 
 /// Run the server
@@ -46,7 +46,7 @@ pub(crate) struct Args {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct Settings {
     /// Address and port to listen on; port 0 chooses a free port [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = value::address)]
     listen: Option<SocketAddr>,
 
     /// Number of threads that serve connections [default: the cores that this process may use]

@@ -2,7 +2,9 @@
 //!
 //! Pure.
 
-use std::{fmt, marker::PhantomData, num::NonZeroUsize, str::FromStr, time::Duration};
+use std::{
+    fmt, marker::PhantomData, net::SocketAddr, num::NonZeroUsize, str::FromStr, time::Duration,
+};
 
 use serde::{
     Deserialize, Deserializer,
@@ -120,6 +122,12 @@ impl Visitor<'_> for TimeVisitor {
         let invalid = |InvalidValue(expected)| E::custom(format!("{text:?} is not {expected}"));
         text.parse().map_err(invalid)
     }
+}
+
+/// Parses the address of a listener on the command line.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, InvalidValue> {
+    let expected = "an IP address and a port such as 127.0.0.1:8080";
+    text.parse().map_err(|_| InvalidValue(expected.to_owned()))
 }
 
 const TIME: &str = "a time such as 250ms, 5s or 2m";

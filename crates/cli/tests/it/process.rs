@@ -234,7 +234,7 @@ fn a_negative_value_is_refused_with_the_name_of_its_option() {
         ),
         (
             &["serve", "--listen", "-1"],
-            "'-1' for '--listen <ADDRESS:PORT>': invalid socket address syntax\n",
+            "'-1' for '--listen <ADDRESS:PORT>': not an IP address and a port such as 127.0.0.1:8080\n",
         ),
         (
             &["load", "echo", "--rate", "-0.5"],

@@ -90,7 +90,7 @@ export const connection = {
     const page = await open({ topic: "x".repeat(400), expectLoss: true, prepare });
     await state(page, /^Closed$/);
     const why = "a topic name is 1 to 255 bytes of text without control characters";
-    await reason(page, `Refused with 400: topics: ${why}`);
+    await reason(page, `Refused with 400: topic: ${why}`);
     await page.clock.runFor(10 * BACKOFF_CAP_S * 1000);
     await state(page, /^Closed$/);
     assert.equal(count.sockets, 1);
