@@ -191,7 +191,7 @@ function confirmOwn(data) {
 
 function showNames() {
   const shown = [...names].reverse();
-  byId("people").textContent = shown.length ? "Have written here: " : "Nobody with a name has written since you came.";
+  byId("people").textContent = shown.length ? "Have written here: " : "Nobody who gave a name has written since you came.";
   // Each in an element of its own, so that no name turns the others around.
   shown.forEach((name, index) => byId("people").append(index ? ", " : "", element("bdi", {}, name)));
 }

@@ -146,7 +146,7 @@ export const messages = {
     const topic = randomUUID();
     const [ann, other] = [await opened({ topic }), await opened({ topic })];
     const socket = await otherClient(topic);
-    await people(other, "Nobody with a name has written since you came.");
+    await people(other, "Nobody who gave a name has written since you came.");
     await name(ann).fill("Ann");
     let came = nextMessage(socket);
     await say(ann, "hello");
