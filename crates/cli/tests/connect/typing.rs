@@ -224,6 +224,20 @@ async fn a_second_ctrl_c_does_not_wait_for_the_server() {
     assert!(terminal.is_in_its_usual_mode());
 }
 
+// Escape is the first byte of other keys. Without a limit the editor waits for the rest of the key.
+#[tokio::test]
+async fn an_escape_alone_holds_neither_messages_nor_ctrl_c() {
+    let (mut terminal, mut peer) = connected(&[]).await;
+    terminal.types("half\x1b");
+    for text in ["one", "two", "three"] {
+        peer.send(Message::text(text)).await.unwrap();
+        terminal.shows_text(&format!("< {text}"));
+    }
+    terminal.types("\x03");
+    assert_eq!(closed_with(&mut peer).await.0, 1001);
+    assert_eq!(terminal.exit().code(), Some(0));
+}
+
 // rustyline sends the signal, and takes its mode again before another thread has stopped the process.
 #[tokio::test]
 async fn ctrl_z_gives_the_terminal_back_until_the_client_goes_on() {

@@ -35,6 +35,11 @@ use crate::connect::console::{
 /// session.
 const HISTORY_LINES: usize = 1000;
 
+/// Longest wait for the rest of a key behind an Escape, in milliseconds. Without a limit an Escape
+/// alone would hold the editor, and all messages, until the next key. Arbitrary: the bytes of one
+/// key come together, and a person does not notice the wait.
+const KEY_TIMEOUT: u16 = 100;
+
 /// Longest wait for the editor to end. It ends within microseconds, unless a search in the history
 /// or half a paste holds it. Arbitrary: hardly noticed by a person.
 const END_TIMEOUT: Duration = Duration::from_millis(500);
@@ -233,6 +238,7 @@ fn open(stage: &Stage) -> rustyline::Result<Editor<Hooks, DefaultHistory>> {
         .max_history_size(HISTORY_LINES)?
         // Inserts the only completion at once, without a wait for another key.
         .completion_type(CompletionType::List)
+        .keyseq_timeout(Some(KEY_TIMEOUT))
         // The hook for drawing is called only with colours. The prompt is uncoloured if it must be.
         .color_mode(ColorMode::Forced)
         .build();
