@@ -78,6 +78,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         bail!("interrupted");
     }
     let missing = client.missing(args.count());
+    let unsent = client.unsent();
     let failure = client.console.input.take_failure();
     let printed = client.console.finish().await;
     ending?;
@@ -85,6 +86,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if let Some(failure) = failure {
         return Err(failure.into());
     }
+    unsent?;
     missing
 }
 
@@ -220,6 +222,21 @@ impl Client {
             self.attempt
         ));
         wait
+    }
+
+    /// Fails if Ctrl-C has ended the client before it had a connection, or before all lines of the
+    /// input were sent.
+    fn unsent(&self) -> anyhow::Result<()> {
+        if !self.console.interrupts.was_pressed {
+            return Ok(());
+        }
+        if self.console.input.has_unsent() {
+            bail!("interrupted before everything was sent");
+        }
+        if !self.was_connected {
+            bail!("interrupted before there was a connection");
+        }
+        Ok(())
     }
 
     /// Fails if fewer messages have arrived than the `count` that the user asked for.

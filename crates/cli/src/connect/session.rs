@@ -14,6 +14,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::{
     connect::{
+        args::QUIET,
         console::{
             Console, Output,
             command::{Command, HELP, NORMAL},
@@ -130,7 +131,7 @@ impl<'a> Session<'a> {
             // A line is taken from the input only while none is in flight.
             let may_take = self.in_flight.is_none() && !self.is_input_ended;
             let may_leave = self.in_flight.is_none() && self.is_input_ended;
-            let wait = self.rules.wait.filter(|_| may_leave);
+            let wait = self.wait().filter(|_| may_leave);
             let leave_at = self.quiet_since + wait.unwrap_or_default();
             let stop = tokio::select! {
                 event = self.link.events.recv() => self.on_event(event),
@@ -145,6 +146,14 @@ impl<'a> Session<'a> {
                 return stop;
             }
         }
+    }
+
+    /// Returns the time without a message after which the client closes the connection, once the
+    /// input has ended. After a line that can't be sent, it does not wait for `--count`: the messages
+    /// may be the answers to what was not sent.
+    fn wait(&self) -> Option<Duration> {
+        let otherwise = self.console.input.has_failed().then_some(QUIET);
+        self.rules.wait.or(otherwise)
     }
 
     fn on_event(&mut self, event: Option<Event>) -> Option<Stop> {

@@ -265,6 +265,7 @@ async fn the_terminal_is_given_back_after_an_error_and_after_signals() {
         None,
         Some(Signal::HUP),
         Some(Signal::INT),
+        Some(Signal::QUIT),
         Some(Signal::TERM),
     ] {
         let (mut terminal, mut peer) = connected(&[]).await;
