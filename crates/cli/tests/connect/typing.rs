@@ -18,7 +18,7 @@ const PROMPT: &str = ">";
 
 /// Starts a client at a terminal, and accepts its connection. Returns when the client waits for a
 /// line.
-async fn connected(options: &[&str]) -> (Terminal, Peer) {
+pub(crate) async fn connected(options: &[&str]) -> (Terminal, Peer) {
     let (listener, url) = listen().await;
     let terminal = Terminal::connect(&[&[url.as_str()], options].concat());
     let peer = accept(&listener).await;

@@ -18,16 +18,19 @@ mod output;
 mod stage;
 mod terminal;
 
+use std::pin::pin;
+
 use anyhow::{Context as _, anyhow};
 use rustix::process::Signal;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
+    time::timeout,
 };
 
 pub(crate) use self::output::Output;
 use self::{
-    editor::Screen,
+    editor::{END_TIMEOUT, Screen},
     input::{Input, Source},
     interrupts::Interrupts,
     message::Style,
@@ -60,7 +63,8 @@ impl Console {
             (true, false) => Style::Plain,
             (true, true) => Style::Coloured,
         };
-        // Before the editor, so that its own handler of SIGINT is the one that is replaced again.
+        // Installed before the editor: rustyline replaces the handler while it reads, and puts this
+        // one back.
         let (interrupts, pressed) = Interrupts::listen(is_edited);
         let (sender, lines) = mpsc::channel(TYPED_LINES);
         let screen = is_edited.then(|| Screen::open(style, sender, pressed));
@@ -94,8 +98,19 @@ impl Console {
         } = self;
         // The editor may wait until it can send a line.
         drop(input);
+        let finished = async {
+            let mut finish = pin!(output.finish());
+            if let Some(screen) = &screen {
+                if let Ok(printed) = timeout(END_TIMEOUT, &mut finish).await {
+                    return printed;
+                }
+                // The editor takes no message, or very many wait. They are written directly.
+                screen.close();
+            }
+            finish.await
+        };
         let printed = tokio::select! {
-            printed = output.finish() => printed.context("writing to standard output"),
+            printed = finished => printed.context("writing to standard output"),
             () = interrupts.next() => Err(anyhow!("interrupted before everything was printed")),
         };
         if let Some(screen) = screen {

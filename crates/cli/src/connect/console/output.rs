@@ -2,8 +2,7 @@
 //! connection, which otherwise go to standard error.
 //!
 //! Writes block, and can't be cancelled. So a thread writes, for which the process does not wait at
-//! its exit if the user is in a hurry. A terminal that is stopped then delays neither the connection
-//! nor the exit.
+//! its exit if the user is in a hurry: a second Ctrl-C ends it although the terminal is stopped.
 
 use std::{
     io::{self, BufWriter, IsTerminal as _, Write as _},
@@ -131,5 +130,5 @@ fn show_lines(mut lines: mpsc::Receiver<Vec<u8>>, screen: &Screen) -> io::Result
         // on a terminal.
         screen.print(String::from_utf8_lossy(&batch).into_owned())?;
     }
-    Ok(())
+    screen.flush()
 }

@@ -9,7 +9,8 @@ use std::{
     fs::File,
     io::{self, IsTerminal as _, Write as _},
     os::fd::{AsFd as _, OwnedFd},
-    sync::Arc,
+    sync::{Arc, mpsc},
+    thread,
     time::Duration,
 };
 
@@ -57,6 +58,10 @@ const BEGIN_PASTES: &[u8] = b"\x1b[?2004h";
 /// Ends a synchronized update, which the line editor begins before it draws, and the paste mode.
 const END_PASTES: &[u8] = b"\x1b[?2026l\x1b[?2004l";
 
+/// Longest wait for a terminal to take a few bytes. Arbitrary: it takes microseconds, unless the
+/// terminal is stopped.
+const WRITE_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// Number of looks at the mode of the terminal until the editor has its mode again after Ctrl-Z. It
 /// takes microseconds, unless the editor does not read. Arbitrary: with the time between two of
 /// them, not noticed by a person.
@@ -85,12 +90,12 @@ impl Saved {
         Ok(Self(Arc::new((saved, terminal))))
     }
 
-    /// Gives the terminal back in the mode that it had.
-    pub(super) fn restore(&self) {
+    /// Gives the terminal back in the mode that it had. Writes `first` before.
+    pub(super) fn restore(&self, first: &[u8]) {
         let (saved, terminal) = &*self.0;
-        // Both fail if the terminal is gone.
+        // Fails if the terminal is gone.
         let _ = tcsetattr(terminal, OptionalActions::Now, saved);
-        let _ = write(END_PASTES);
+        write_soon([first, END_PASTES].concat());
     }
 
     /// Gives the terminal back, stops the process, and takes the terminal again when the process
@@ -103,12 +108,12 @@ impl Saved {
         let (_, terminal) = &*self.0;
         let mode = self.editing().await?;
         let mut continued = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
-        self.restore();
+        self.restore(b"");
         kill_process(getpid(), Signal::STOP)?;
         // The signal may take another thread first, so that this one still runs.
         continued.recv().await;
         tcsetattr(terminal, OptionalActions::Now, &mode)?;
-        write(BEGIN_PASTES)?;
+        write_soon(BEGIN_PASTES.to_vec());
         // The window may have another size. The editor would not know.
         Ok(kill_process(getpid(), Signal::WINCH)?)
     }
@@ -129,8 +134,18 @@ impl Saved {
     }
 }
 
-fn write(sequence: &[u8]) -> io::Result<()> {
-    let mut stdout = io::stdout();
-    stdout.write_all(sequence)?;
-    stdout.flush()
+/// Writes to the terminal, for at most [`WRITE_TIMEOUT`]. A write blocks while the terminal is
+/// stopped. So a thread writes, which is left behind.
+fn write_soon(bytes: Vec<u8>) {
+    let (sender, written) = mpsc::channel();
+    let write = move || {
+        let mut stdout = io::stdout();
+        let result = stdout.write_all(&bytes).and_then(|()| stdout.flush());
+        // Fails if nobody waits any more.
+        let _ = sender.send(result);
+    };
+    if thread::Builder::new().spawn(write).is_ok() {
+        // Fails if the terminal is gone or stopped.
+        let _ = written.recv_timeout(WRITE_TIMEOUT);
+    }
 }
