@@ -55,7 +55,8 @@ has ended and no message has arrived for half a second, or the time of --wait:
   framecast connect ws://127.0.0.1:8080/ws -x hello --count 1 --raw | jq .
 
 A line that is not UTF-8, or longer than 16 MiB, is not sent. In a pipe it ends
-the input, also with --count, and the exit status is 1.
+the input, also with --count, and the exit status is 1. At a terminal, the rest
+of such a paste is dropped.
 
 If the connection is lost, the client reconnects after a random wait. The wait
 is at most 0.5 s; this limit doubles with every attempt, up to 30 s. Lines typed

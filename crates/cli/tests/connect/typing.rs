@@ -134,6 +134,17 @@ async fn a_pasted_text_of_several_lines_is_one_message() {
     assert_eq!(received(&mut peer).await, Message::text(pasted));
 }
 
+// The rest of the paste was read as keys: each line of it was sent, and `/close` obeyed.
+#[tokio::test]
+async fn of_a_paste_that_is_not_utf8_nothing_is_sent() {
+    let (mut terminal, mut peer) = connected(&[]).await;
+    let lines = b"caf\xe9\rASCII\r/close\r".repeat(300);
+    terminal.types_bytes(&[b"\x1b[200~", &lines[..], b"\x1b[201~"].concat());
+    terminal.shows_text("the line is not UTF-8, and was dropped with what came right behind");
+    terminal.types("next\r");
+    assert_eq!(received(&mut peer).await, Message::text("next"));
+}
+
 // A terminal that does not mark pastes sends a pasted tab as a key.
 #[tokio::test]
 async fn a_tab_is_a_character_like_others() {
@@ -181,7 +192,7 @@ async fn a_command_is_not_sent_as_a_message_and_a_wrong_one_is_explained() {
 async fn a_line_that_cannot_be_sent_is_explained_and_the_next_one_is_sent() {
     let (mut terminal, mut peer) = connected(&["--binary", "hex"]).await;
     terminal.types_bytes(b"ca\xff");
-    terminal.shows_text("the line is not UTF-8; it was not sent");
+    terminal.shows_text("the line is not UTF-8, and was dropped with what came right behind");
     terminal.types("meow\r");
     terminal.shows_text("the line is not hexadecimal; it was not sent");
     terminal.types("ca fe\r");

@@ -30,7 +30,7 @@ use crate::connect::console::{
     input::{Line, MAX_LINE_BYTES, Unsendable},
     message::Style,
     stage::{EndOnDrop, Stage},
-    terminal::{Saved, end_stdin, is_gone},
+    terminal::{Saved, drop_pending, end_stdin, is_gone},
 };
 
 /// Number of lines that the arrow keys bring back. Arbitrary: more than a person types in one
@@ -219,7 +219,8 @@ impl Typist {
             // Ctrl-D. At the end of `/dev/null`, or of a terminal that is gone, the editor ends.
             Err(ReadlineError::Eof) if !is_gone() => self.lines = None,
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                self.deliver(Err(Unsendable::NotUtf8));
+                drop_pending();
+                self.deliver(Err(Unsendable::Dropped));
             }
             Err(_) => return Next::End,
         }

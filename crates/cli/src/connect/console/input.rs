@@ -32,6 +32,8 @@ const GRACE: Duration = Duration::from_millis(200);
 pub(crate) enum Unsendable {
     #[error("may be cut: a terminal without a line editor keeps {CUT_BYTES} bytes of a line")]
     Cut,
+    #[error("is not UTF-8, and was dropped with what came right behind it")]
+    Dropped,
     #[error("is not {}", .0.name())]
     NotEncoded(Encoding),
     #[error("is not UTF-8")]

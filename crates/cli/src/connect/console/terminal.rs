@@ -15,9 +15,14 @@ use std::{
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
     process::{Signal, getpgrp, getpid, getsid, kill_process},
     stdio::dup2_stdin,
-    termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr},
+    termios::{
+        LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr,
+        tcsetattr,
+    },
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -51,6 +56,28 @@ pub(super) fn end_stdin() -> io::Result<()> {
     dup2_stdin(File::open("/dev/null")?)?;
     Ok(())
 }
+
+/// Drops what was typed or pasted and not read, until nothing has come for [`PASTE_GAP`]. A pasted
+/// text would otherwise go on as keys, each line end of it as an Enter.
+pub(super) fn drop_pending() {
+    let stdin = io::stdin();
+    loop {
+        let mut waits_for = [PollFd::new(&stdin, PollFlags::IN)];
+        // Both fail if the terminal is gone.
+        let has_come = tcflush(&stdin, QueueSelector::IFlush)
+            .and_then(|()| poll(&mut waits_for, Some(&PASTE_GAP)));
+        if !matches!(has_come, Ok(1..) | Err(Errno::INTR)) {
+            return;
+        }
+    }
+}
+
+/// Time without a byte after which a pasted text has ended. Arbitrary: longer than the gaps between
+/// the pieces in which a terminal sends it, and hardly noticed by a person.
+const PASTE_GAP: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 50_000_000,
+};
 
 /// Begins the paste mode, in which the terminal marks a pasted text.
 const BEGIN_PASTES: &[u8] = b"\x1b[?2004h";
