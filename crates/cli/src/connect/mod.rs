@@ -159,7 +159,7 @@ impl Client {
             Messages::Echo
         } else {
             Messages::Print {
-                lines: self.console.output.lines(),
+                messages: self.console.output.messages(),
                 format: self.format,
                 left: self.rules.left.clone(),
             }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use framecast_wire::frame::Kind;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 
 use crate::{
     connect::{
@@ -26,7 +26,8 @@ use crate::{
     display::escape,
 };
 
-/// Time that a closing handshake may take. Arbitrary: nothing is lost by giving up on it.
+/// Time that a closing handshake may take, without the time in which standard output takes nothing
+/// ([`Output::timeout`]). Arbitrary: nothing is lost by giving up on it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The close code of an endpoint that goes away (RFC 6455 §7.4.1).
@@ -86,7 +87,7 @@ pub(super) struct Session<'a> {
     /// is read, so at most this one is unsent if the connection fails.
     in_flight: Option<(Written, String)>,
     pings: Pings,
-    /// The time of the last message, or of the end of the input if that is later.
+    /// The time at which the last message was queued for standard output, or of the end of the input if that is later.
     quiet_since: Instant,
     is_input_ended: bool,
 }
@@ -132,13 +133,16 @@ impl<'a> Session<'a> {
             let may_take = self.in_flight.is_none() && !self.is_input_ended;
             let may_leave = self.in_flight.is_none() && self.is_input_ended;
             let wait = self.wait().filter(|_| may_leave);
-            let leave_at = self.quiet_since + wait.unwrap_or_default();
+            let silence = self
+                .console
+                .output
+                .silence(self.quiet_since, wait.unwrap_or_default());
             let stop = tokio::select! {
                 event = self.link.events.recv() => self.on_event(event),
                 is_written = written(&mut self.in_flight) => self.on_written(is_written),
                 () = self.link.frames.closed() => Some(Stop::WriteFailed),
                 line = self.console.input.next(), if may_take => self.on_line(line).await,
-                () = sleep_until(leave_at.into()), if wait.is_some() => Some(Stop::close(NORMAL)),
+                () = silence, if wait.is_some() => Some(Stop::close(NORMAL)),
                 () = self.console.interrupts.next() => Some(Stop::close(GOING_AWAY)),
                 () = self.console.output.closed() => Some(Stop::close(GOING_AWAY)),
             };
@@ -255,12 +259,12 @@ impl<'a> Session<'a> {
             disconnect(&mut self.link, &mut self.pings, &self.console.output).await;
         };
         let answer = tokio::select! {
-            answer = timeout(CLOSE_TIMEOUT, handshake) => answer,
+            answer = self.console.output.timeout(CLOSE_TIMEOUT, handshake) => answer,
             () = self.console.interrupts.next() => return Outcome::Interrupted,
         };
         if self.console.output.is_closed() {
             // The reader of standard output has gone, so the user is not interested any more.
-        } else if answer.is_ok() {
+        } else if answer.is_some() {
             self.console.output.notice("closed");
         } else {
             let text = "closed without an answer from the server";
@@ -283,8 +287,8 @@ impl<'a> Session<'a> {
     /// may still receive the server's Close.
     async fn reason(&mut self) -> Disconnect {
         let disconnect = disconnect(&mut self.link, &mut self.pings, &self.console.output);
-        let disconnect = timeout(CLOSE_TIMEOUT, disconnect).await;
-        let disconnect = disconnect.ok().flatten();
+        let disconnect = self.console.output.timeout(CLOSE_TIMEOUT, disconnect);
+        let disconnect = disconnect.await.flatten();
         disconnect.unwrap_or_else(|| Disconnect::Lost(io::ErrorKind::BrokenPipe.into()))
     }
 }

@@ -1,7 +1,7 @@
 //! The user's side: the lines to send, the messages to print, and Ctrl-C.
 //!
 //! [`input`] has the lines, and [`command`] parses those that a person types. [`output`] prints
-//! messages, in the form that [`message`] gives them: JSON indented by [`json`], bytes as text by
+//! messages from its [`queue`], in the form that [`message`] gives them: JSON indented by [`json`], bytes as text by
 //! [`encoding`]. [`interrupts`] reports Ctrl-C.
 //!
 //! At a terminal, [`editor`] reads lines and prints messages above the one that is typed. [`stage`]
@@ -15,6 +15,7 @@ mod interrupts;
 mod json;
 pub(crate) mod message;
 mod output;
+pub(crate) mod queue;
 mod stage;
 mod terminal;
 
