@@ -201,7 +201,7 @@ impl Args {
         Headers::new(headers)
     }
 
-    /// Returns the place that lines come from.
+    /// Returns the source of the lines to send.
     pub(super) fn source(&self) -> anyhow::Result<Source> {
         if self.echo {
             return Ok(Source::Nothing);

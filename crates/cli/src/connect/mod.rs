@@ -41,7 +41,7 @@ use self::{
     handshake::Opened,
     link::{Link, Messages, disconnect::Disconnect},
     open_error::OpenError,
-    session::{Outcome, Rules, Session},
+    session::{Outcome, Session, SessionOptions},
     target::Target,
 };
 use crate::{Misuse, connect::console::message::Format};
@@ -63,7 +63,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         deflate: args.deflate,
         echo: args.echo,
         format: args.format(console.style),
-        rules: Rules {
+        options: SessionOptions {
             encoding: args.encoding(),
             wait: args.wait(),
             left: args.count().map(|count| Rc::new(Cell::new(count))),
@@ -111,7 +111,7 @@ struct Client {
     deflate: bool,
     echo: bool,
     format: Format,
-    rules: Rules,
+    options: SessionOptions,
     /// Number of attempts to reconnect since the last connection that lasted for [`STABLE`].
     attempt: u32,
     was_connected: bool,
@@ -161,11 +161,11 @@ impl Client {
             Messages::Print {
                 messages: self.console.output.messages(),
                 format: self.format,
-                left: self.rules.left.clone(),
+                left: self.options.left.clone(),
             }
         };
         let link = Link::new(socket, deflate, messages);
-        let session = Session::new(link, &mut self.console, self.rules.clone());
+        let session = Session::new(link, &mut self.console, self.options.clone());
         let outcome = session.run().await;
         if STABLE <= opened.elapsed() {
             self.attempt = 0;
@@ -241,7 +241,7 @@ impl Client {
 
     /// Fails if fewer messages have arrived than the `count` that the user asked for.
     fn missing(&self, count: Option<usize>) -> anyhow::Result<()> {
-        let left = self.rules.left.as_ref().map_or(0, |left| left.get());
+        let left = self.options.left.as_ref().map_or(0, |left| left.get());
         match count {
             Some(count) if left > 0 => {
                 bail!("only {} of {count} messages arrived", count - left)

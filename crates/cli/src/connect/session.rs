@@ -64,9 +64,9 @@ impl Stop {
     }
 }
 
-/// The user's wishes for all sessions.
+/// The options of the user, for all sessions.
 #[derive(Clone, Debug)]
-pub(super) struct Rules {
+pub(super) struct SessionOptions {
     /// The encoding of lines that are sent as binary messages. `None` if lines are sent as texts.
     pub(super) encoding: Option<Encoding>,
     /// Time without a message after which the client closes the connection, once the input has
@@ -82,22 +82,23 @@ pub(super) struct Rules {
 pub(super) struct Session<'a> {
     link: Link,
     console: &'a mut Console,
-    rules: Rules,
+    options: SessionOptions,
     /// The frame that is being written, and the line that it was made from. Meanwhile no other line
     /// is read, so at most this one is unsent if the connection fails.
     in_flight: Option<(Written, String)>,
     pings: Pings,
-    /// The time at which the last message was queued for standard output, or of the end of the input if that is later.
+    /// The time at which the last message was queued for standard output, or of the end of the input
+    /// if that is later.
     quiet_since: Instant,
     is_input_ended: bool,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(link: Link, console: &'a mut Console, rules: Rules) -> Self {
+    pub(super) fn new(link: Link, console: &'a mut Console, options: SessionOptions) -> Self {
         Self {
             link,
             console,
-            rules,
+            options,
             in_flight: None,
             pings: Pings::default(),
             quiet_since: Instant::now(),
@@ -157,7 +158,7 @@ impl<'a> Session<'a> {
     /// may be the answers to what was not sent.
     fn wait(&self) -> Option<Duration> {
         let otherwise = self.console.input.has_failed().then_some(QUIET);
-        self.rules.wait.or(otherwise)
+        self.options.wait.or(otherwise)
     }
 
     fn on_event(&mut self, event: Option<Event>) -> Option<Stop> {
@@ -165,7 +166,11 @@ impl<'a> Session<'a> {
             Some(Event::Disconnected(disconnect)) => Some(Stop::Disconnected(disconnect)),
             Some(Event::Message) => {
                 self.quiet_since = Instant::now();
-                let is_last = self.rules.left.as_ref().is_some_and(|left| left.get() == 0);
+                let is_last = self
+                    .options
+                    .left
+                    .as_ref()
+                    .is_some_and(|left| left.get() == 0);
                 is_last.then(|| Stop::close(NORMAL))
             }
             Some(Event::Pong(payload)) => {
@@ -228,7 +233,7 @@ impl<'a> Session<'a> {
 
     /// Sends a message, which was made from `line`.
     async fn say(&mut self, text: &str, line: &str) {
-        let wire = match self.rules.encoding {
+        let wire = match self.options.encoding {
             None => self.link.message(Kind::Text, text.as_bytes()),
             Some(encoding) => match encoding.decode(text) {
                 Some(bytes) => self.link.message(Kind::Binary, &bytes),

@@ -47,7 +47,7 @@ pub(crate) enum Unsendable {
 /// A line of the input, without its end.
 pub(super) type Line = Result<String, Unsendable>;
 
-/// The place that lines come from.
+/// The source of the lines to send.
 #[derive(Debug)]
 pub(crate) enum Source {
     /// There are no lines, and no end of them either.

@@ -17,8 +17,8 @@ pub(crate) struct Interrupts {
 
 impl Interrupts {
     /// Handles SIGINT from now on, and SIGTERM, SIGHUP and SIGQUIT if `saves_terminal`: without a
-    /// handler, they would leave the terminal in the mode of the line editor. Also returns the sender for a
-    /// Ctrl-C that is typed as a key.
+    /// handler, they would leave the terminal in the mode of the line editor. Also returns the sender
+    /// for a Ctrl-C that is typed as a key.
     pub(super) fn listen(saves_terminal: bool) -> (Self, mpsc::Sender<()>) {
         let (sender, pressed) = mpsc::channel(1);
         let mut kinds = vec![SignalKind::interrupt()];

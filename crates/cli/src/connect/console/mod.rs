@@ -1,11 +1,11 @@
 //! The user's side: the lines to send, the messages to print, and Ctrl-C.
 //!
 //! [`input`] has the lines, and [`command`] parses those that a person types. [`output`] prints
-//! messages from its [`queue`], in the form that [`message`] gives them: JSON indented by [`json`], bytes as text by
-//! [`encoding`]. [`interrupts`] reports Ctrl-C.
+//! messages from its [`queue`], in the form that [`message`] gives them: JSON indented by [`json`],
+//! bytes as text by [`encoding`]. [`interrupts`] reports Ctrl-C.
 //!
 //! At a terminal, [`editor`] reads lines and prints messages above the one that is typed. [`stage`]
-//! keeps the two apart, and [`terminal`] has the mode of the terminal.
+//! keeps the two apart, and has the messages that wait. [`terminal`] has the mode of the terminal.
 
 pub(crate) mod command;
 mod editor;

@@ -32,6 +32,8 @@ use tokio::{
 /// Returns true if a line editor works: a person sees standard output and types standard input, on a
 /// terminal that can move its cursor.
 pub(super) fn can_edit() -> bool {
+    // The editor knows the same names. Here they keep the terminal in its usual mode, without the
+    // handlers of signals that an editor needs.
     let is_dumb = env::var_os("TERM").is_some_and(|term| {
         ["dumb", "cons25", "emacs"]
             .iter()
@@ -89,13 +91,13 @@ const END_PASTES: &[u8] = b"\x1b[?2026l\x1b[?2004l";
 /// terminal is stopped.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Number of looks at the mode of the terminal until the editor has its mode again after Ctrl-Z. It
-/// takes microseconds, unless the editor does not read. Arbitrary: with the time between two of
-/// them, not noticed by a person.
-const LOOKS: u32 = 50;
+/// Number of times that the mode of the terminal is read until the editor has its mode again after
+/// Ctrl-Z. It takes microseconds, unless the editor does not read. Arbitrary: with the time between
+/// two of them, not noticed by a person.
+const MODE_READS: u32 = 50;
 
-/// Time between two looks.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
+/// Time between two of them.
+const MODE_READ_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The mode that the terminal had before the client, and the terminal at standard input, which may
 /// be replaced meanwhile ([`end_stdin`]).
@@ -150,12 +152,12 @@ impl Saved {
     /// signal.
     async fn editing(&self) -> io::Result<Termios> {
         let (_, terminal) = &*self.0;
-        for _ in 0..LOOKS {
+        for _ in 0..MODE_READS {
             let mode = tcgetattr(terminal)?;
             if !mode.local_modes.contains(LocalModes::ISIG) {
                 return Ok(mode);
             }
-            sleep(BETWEEN_LOOKS).await;
+            sleep(MODE_READ_INTERVAL).await;
         }
         Ok(tcgetattr(terminal)?)
     }
