@@ -78,6 +78,21 @@ async fn a_signal_ends_a_client_whose_editor_is_held() {
     }
 }
 
+// The socket is not read then, and so neither is the reply to the Close.
+#[tokio::test]
+async fn a_signal_ends_a_client_that_has_no_room_for_messages() {
+    let (mut terminal, mut peer) = held("\x12", "(reverse-i-search)`':").await;
+    // Longer than a batch, so that each of them is printed alone.
+    let text = "x".repeat(70_000);
+    for _ in 0..72 {
+        peer.send(Message::text(text.as_str())).await.unwrap();
+    }
+    terminal.kill(Signal::TERM);
+    assert_eq!(closed_with(&mut peer).await.0, 1001);
+    assert_eq!(terminal.exit().code(), Some(0));
+    assert!(terminal.is_in_its_usual_mode());
+}
+
 #[tokio::test]
 async fn messages_come_after_a_search() {
     let (mut terminal, mut peer) = held("\x12", "(reverse-i-search)`':").await;
