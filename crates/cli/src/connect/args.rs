@@ -20,7 +20,7 @@ use crate::{
 /// Time without a message after which the client closes the connection, once the input has ended, if
 /// `--wait` says nothing else. It is long enough for a reply from anywhere on Earth, with a round
 /// trip below 400 ms, and short enough not to delay a script much.
-const QUIET: Duration = Duration::from_millis(500);
+pub(super) const QUIET: Duration = Duration::from_millis(500);
 
 /// Longest time of `--wait` that counts. Arbitrary: a year, which is longer than anybody waits, and
 /// no clock overflows.
@@ -38,8 +38,8 @@ everything else goes to standard error.
 
 At a terminal, lines can be edited, the arrow keys bring back earlier ones, and
 messages are printed above the line that is typed, after a <. A pasted text is
-one message, even if it has several lines. Lines that start with a slash are
-commands there:
+one message, even if it has several lines, in terminals that mark pastes (most
+do). Lines that start with a slash are commands there:
 
   /ping [TEXT]            send a Ping and report its round trip time
   /close [CODE] [REASON]  close the connection and exit
@@ -55,7 +55,8 @@ has ended and no message has arrived for half a second, or the time of --wait:
   framecast connect ws://127.0.0.1:8080/ws -x hello --count 1 --raw | jq .
 
 A line that is not UTF-8, or longer than 16 MiB, is not sent. In a pipe it ends
-the input, and the exit status is 1.
+the input, also with --count, and the exit status is 1. At a terminal, the rest
+of such a paste is dropped.
 
 If the connection is lost, the client reconnects after a random wait. The wait
 is at most 0.5 s; this limit doubles with every attempt, up to 30 s. Lines typed
@@ -76,7 +77,8 @@ Ctrl-C closes the connection, too. A second Ctrl-C exits at once. Ctrl-D ends
 the input, and Ctrl-Z stops the client until fg.
 
 The exit status is 0 if the connection was closed as intended, 2 if the command
-line is wrong, otherwise 1.";
+line is wrong, otherwise 1: also after a Ctrl-C that came before the first
+connection, or before everything was sent.";
 
 /// Talk to a WebSocket server: send what is typed or piped in, print what comes
 #[derive(Debug, clap::Args)]
@@ -199,7 +201,7 @@ impl Args {
         Headers::new(headers)
     }
 
-    /// Returns the place that lines come from.
+    /// Returns the source of the lines to send.
     pub(super) fn source(&self) -> anyhow::Result<Source> {
         if self.echo {
             return Ok(Source::Nothing);

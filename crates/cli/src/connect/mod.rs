@@ -41,7 +41,7 @@ use self::{
     handshake::Opened,
     link::{Link, Messages, disconnect::Disconnect},
     open_error::OpenError,
-    session::{Outcome, Rules, Session},
+    session::{Outcome, Session, SessionOptions},
     target::Target,
 };
 use crate::{Misuse, connect::console::message::Format};
@@ -63,7 +63,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         deflate: args.deflate,
         echo: args.echo,
         format: args.format(console.style),
-        rules: Rules {
+        options: SessionOptions {
             encoding: args.encoding(),
             wait: args.wait(),
             left: args.count().map(|count| Rc::new(Cell::new(count))),
@@ -78,6 +78,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         bail!("interrupted");
     }
     let missing = client.missing(args.count());
+    let unsent = client.unsent();
     let failure = client.console.input.take_failure();
     let printed = client.console.finish().await;
     ending?;
@@ -85,6 +86,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if let Some(failure) = failure {
         return Err(failure.into());
     }
+    unsent?;
     missing
 }
 
@@ -109,7 +111,7 @@ struct Client {
     deflate: bool,
     echo: bool,
     format: Format,
-    rules: Rules,
+    options: SessionOptions,
     /// Number of attempts to reconnect since the last connection that lasted for [`STABLE`].
     attempt: u32,
     was_connected: bool,
@@ -157,13 +159,13 @@ impl Client {
             Messages::Echo
         } else {
             Messages::Print {
-                lines: self.console.output.lines(),
+                messages: self.console.output.messages(),
                 format: self.format,
-                left: self.rules.left.clone(),
+                left: self.options.left.clone(),
             }
         };
         let link = Link::new(socket, deflate, messages);
-        let session = Session::new(link, &mut self.console, self.rules.clone());
+        let session = Session::new(link, &mut self.console, self.options.clone());
         let outcome = session.run().await;
         if STABLE <= opened.elapsed() {
             self.attempt = 0;
@@ -222,9 +224,24 @@ impl Client {
         wait
     }
 
+    /// Fails if Ctrl-C has ended the client before it had a connection, or before all lines of the
+    /// input were sent.
+    fn unsent(&self) -> anyhow::Result<()> {
+        if !self.console.interrupts.was_pressed {
+            return Ok(());
+        }
+        if self.console.input.has_unsent() {
+            bail!("interrupted before everything was sent");
+        }
+        if !self.was_connected {
+            bail!("interrupted before there was a connection");
+        }
+        Ok(())
+    }
+
     /// Fails if fewer messages have arrived than the `count` that the user asked for.
     fn missing(&self, count: Option<usize>) -> anyhow::Result<()> {
-        let left = self.rules.left.as_ref().map_or(0, |left| left.get());
+        let left = self.options.left.as_ref().map_or(0, |left| left.get());
         match count {
             Some(count) if left > 0 => {
                 bail!("only {} of {count} messages arrived", count - left)

@@ -10,10 +10,11 @@ use std::{
 };
 
 use framecast_wire::frame::Kind;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 
 use crate::{
     connect::{
+        args::QUIET,
         console::{
             Console, Output,
             command::{Command, HELP, NORMAL},
@@ -25,7 +26,8 @@ use crate::{
     display::escape,
 };
 
-/// Time that a closing handshake may take. Arbitrary: nothing is lost by giving up on it.
+/// Time that a closing handshake may take, without the time in which standard output takes nothing
+/// ([`Output::timeout`]). Arbitrary: nothing is lost by giving up on it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The close code of an endpoint that goes away (RFC 6455 §7.4.1).
@@ -62,9 +64,9 @@ impl Stop {
     }
 }
 
-/// The user's wishes for all sessions.
+/// The options of the user, for all sessions.
 #[derive(Clone, Debug)]
-pub(super) struct Rules {
+pub(super) struct SessionOptions {
     /// The encoding of lines that are sent as binary messages. `None` if lines are sent as texts.
     pub(super) encoding: Option<Encoding>,
     /// Time without a message after which the client closes the connection, once the input has
@@ -80,22 +82,23 @@ pub(super) struct Rules {
 pub(super) struct Session<'a> {
     link: Link,
     console: &'a mut Console,
-    rules: Rules,
+    options: SessionOptions,
     /// The frame that is being written, and the line that it was made from. Meanwhile no other line
     /// is read, so at most this one is unsent if the connection fails.
     in_flight: Option<(Written, String)>,
     pings: Pings,
-    /// The time of the last message, or of the end of the input if that is later.
+    /// The time at which the last message was queued for standard output, or of the end of the input
+    /// if that is later.
     quiet_since: Instant,
     is_input_ended: bool,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(link: Link, console: &'a mut Console, rules: Rules) -> Self {
+    pub(super) fn new(link: Link, console: &'a mut Console, options: SessionOptions) -> Self {
         Self {
             link,
             console,
-            rules,
+            options,
             in_flight: None,
             pings: Pings::default(),
             quiet_since: Instant::now(),
@@ -130,14 +133,17 @@ impl<'a> Session<'a> {
             // A line is taken from the input only while none is in flight.
             let may_take = self.in_flight.is_none() && !self.is_input_ended;
             let may_leave = self.in_flight.is_none() && self.is_input_ended;
-            let wait = self.rules.wait.filter(|_| may_leave);
-            let leave_at = self.quiet_since + wait.unwrap_or_default();
+            let wait = self.wait().filter(|_| may_leave);
+            let silence = self
+                .console
+                .output
+                .silence(self.quiet_since, wait.unwrap_or_default());
             let stop = tokio::select! {
                 event = self.link.events.recv() => self.on_event(event),
                 is_written = written(&mut self.in_flight) => self.on_written(is_written),
                 () = self.link.frames.closed() => Some(Stop::WriteFailed),
                 line = self.console.input.next(), if may_take => self.on_line(line).await,
-                () = sleep_until(leave_at.into()), if wait.is_some() => Some(Stop::close(NORMAL)),
+                () = silence, if wait.is_some() => Some(Stop::close(NORMAL)),
                 () = self.console.interrupts.next() => Some(Stop::close(GOING_AWAY)),
                 () = self.console.output.closed() => Some(Stop::close(GOING_AWAY)),
             };
@@ -147,12 +153,24 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Returns the time without a message after which the client closes the connection, once the
+    /// input has ended. After a line that can't be sent, it does not wait for `--count`: the messages
+    /// may be the answers to what was not sent.
+    fn wait(&self) -> Option<Duration> {
+        let otherwise = self.console.input.has_failed().then_some(QUIET);
+        self.options.wait.or(otherwise)
+    }
+
     fn on_event(&mut self, event: Option<Event>) -> Option<Stop> {
         match event {
             Some(Event::Disconnected(disconnect)) => Some(Stop::Disconnected(disconnect)),
             Some(Event::Message) => {
                 self.quiet_since = Instant::now();
-                let is_last = self.rules.left.as_ref().is_some_and(|left| left.get() == 0);
+                let is_last = self
+                    .options
+                    .left
+                    .as_ref()
+                    .is_some_and(|left| left.get() == 0);
                 is_last.then(|| Stop::close(NORMAL))
             }
             Some(Event::Pong(payload)) => {
@@ -215,7 +233,7 @@ impl<'a> Session<'a> {
 
     /// Sends a message, which was made from `line`.
     async fn say(&mut self, text: &str, line: &str) {
-        let wire = match self.rules.encoding {
+        let wire = match self.options.encoding {
             None => self.link.message(Kind::Text, text.as_bytes()),
             Some(encoding) => match encoding.decode(text) {
                 Some(bytes) => self.link.message(Kind::Binary, &bytes),
@@ -246,12 +264,12 @@ impl<'a> Session<'a> {
             disconnect(&mut self.link, &mut self.pings, &self.console.output).await;
         };
         let answer = tokio::select! {
-            answer = timeout(CLOSE_TIMEOUT, handshake) => answer,
+            answer = self.console.output.timeout(CLOSE_TIMEOUT, handshake) => answer,
             () = self.console.interrupts.next() => return Outcome::Interrupted,
         };
         if self.console.output.is_closed() {
             // The reader of standard output has gone, so the user is not interested any more.
-        } else if answer.is_ok() {
+        } else if answer.is_some() {
             self.console.output.notice("closed");
         } else {
             let text = "closed without an answer from the server";
@@ -274,8 +292,8 @@ impl<'a> Session<'a> {
     /// may still receive the server's Close.
     async fn reason(&mut self) -> Disconnect {
         let disconnect = disconnect(&mut self.link, &mut self.pings, &self.console.output);
-        let disconnect = timeout(CLOSE_TIMEOUT, disconnect).await;
-        let disconnect = disconnect.ok().flatten();
+        let disconnect = self.console.output.timeout(CLOSE_TIMEOUT, disconnect);
+        let disconnect = disconnect.await.flatten();
         disconnect.unwrap_or_else(|| Disconnect::Lost(io::ErrorKind::BrokenPipe.into()))
     }
 }

@@ -43,8 +43,8 @@ const MAX_ANSWER_BYTES: usize = 64 << 10;
 /// Posts the message to URL/publish. Prints the number of connections to which the
 /// server has queued it, or that the number is not known yet. A connection that
 /// follows several of the topics gets the message once. The exit status is 0 if
-/// the server has published the message, 2 if the command line is wrong, and
-/// otherwise 1.
+/// the server has published the message and --min is reached, 2 if the command
+/// line is wrong, and otherwise 1.
 ///
 /// If the message is -, it is read from standard input, and a line feed at its end
 /// is removed, unless it is --binary:

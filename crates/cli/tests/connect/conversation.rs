@@ -1,7 +1,9 @@
 //! Tests of the lines that a pipe sends, the lines that the client prints, and its exit. The server
 //! side is tungstenite. [`crate::typing`] has the tests at a terminal.
 
-use futures_util::SinkExt as _;
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::{
@@ -146,4 +148,25 @@ async fn a_second_interrupt_does_not_wait_for_the_server() {
     let exit = client.exit().await;
     assert_eq!(exit.stderr, "framecast: interrupted\n");
     assert_eq!(exit.status.code(), Some(1));
+}
+
+// The client closed the connection after half a second, and lost what was still in the socket.
+#[tokio::test]
+async fn the_time_in_which_standard_output_takes_nothing_is_no_silence() {
+    let (mut client, mut peer) = connected(&["--wait", "200ms"]).await;
+    // More than the pipe of standard output and the queue before it have room for.
+    let text = "x".repeat(4096);
+    for _ in 0..150 {
+        peer.feed(Message::text(text.as_str())).await.unwrap();
+    }
+    peer.flush().await.unwrap();
+    client.end_input();
+    // Nothing comes in a time that is far longer than the wait.
+    let close = tokio::time::timeout(Duration::from_secs(1), peer.next());
+    assert!(close.await.is_err());
+    for _ in 0..150 {
+        assert_eq!(client.printed().await, format!("{text}\n"));
+    }
+    assert_eq!(closed_with(&mut peer).await.0, 1000);
+    assert_eq!(client.exit().await.status.code(), Some(0));
 }

@@ -7,6 +7,7 @@ mod client;
 mod conversation;
 mod deflate;
 mod echo;
+mod held;
 mod literal;
 mod opening;
 mod options;

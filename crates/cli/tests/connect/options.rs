@@ -136,6 +136,19 @@ async fn a_line_that_is_not_in_the_encoding_ends_a_pipe_with_an_error() {
     assert_eq!(exit.status.code(), Some(1));
 }
 
+// The messages that `--count` waits for may be the answers to lines that were not sent.
+#[tokio::test]
+async fn an_input_that_cannot_be_sent_ends_the_wait_for_counted_messages() {
+    let (mut client, mut peer) = connected(&["--count", "1"]).await;
+    client.type_in_bytes(b"\xff\n").await;
+    assert_eq!(closed_with(&mut peer).await.0, 1000);
+    let exit = client.exit().await;
+    let reason = "line 1 of the input is not UTF-8; from this line on nothing was sent";
+    let last = exit.stderr.lines().last();
+    assert_eq!(last, Some(&*format!("framecast: {reason}")));
+    assert_eq!(exit.status.code(), Some(1));
+}
+
 #[tokio::test]
 async fn raw_messages_are_their_bytes() {
     let options = ["--raw", "--count", "2"];

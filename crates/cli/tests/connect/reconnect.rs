@@ -10,7 +10,10 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::client::{Client, listen, request, within};
+use crate::{
+    client::{Client, listen, request, within},
+    peer::accept,
+};
 
 #[tokio::test]
 async fn lines_typed_while_disconnected_are_sent_in_order_after_reconnecting() {
@@ -246,4 +249,35 @@ async fn a_header_that_the_handshake_has_anyway_is_a_wrong_command_line() {
         assert_eq!(exit.stderr, line);
         assert_eq!(exit.status.code(), Some(2));
     }
+}
+
+#[tokio::test]
+async fn ctrl_c_before_the_texts_are_sent_or_without_any_connection_is_a_failure() {
+    for (options, reason) in [
+        (
+            &["-x", "hello"][..],
+            "interrupted before everything was sent",
+        ),
+        (&[], "interrupted before there was a connection"),
+    ] {
+        let (listener, url) = listen().await;
+        let client = Client::connect(&[&[url.as_str()], options].concat());
+        // The handshake gets no answer.
+        let _request = request(&listener).await;
+        client.interrupt();
+        let exit = client.exit().await;
+        let last = exit.stderr.lines().last();
+        assert_eq!(last, Some(&*format!("framecast: {reason}")));
+        assert_eq!(exit.status.code(), Some(1));
+    }
+}
+
+#[tokio::test]
+async fn ctrl_c_while_the_client_reconnects_with_nothing_to_send_is_as_intended() {
+    let (listener, url) = listen().await;
+    let client = Client::connect(&[&url]);
+    drop(accept(&listener).await);
+    let _request = request(&listener).await;
+    client.interrupt();
+    assert_eq!(client.exit().await.status.code(), Some(0));
 }

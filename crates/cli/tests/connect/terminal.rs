@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Shown {
     screen: Screen,
     bytes: Vec<u8>,
+    /// True if nobody reads what the client writes.
+    is_stopped: bool,
 }
 
 /// A `framecast connect` at a terminal of 80 columns. It is killed when this is dropped.
@@ -67,7 +69,9 @@ impl Terminal {
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(length @ 1..) = output.read(&mut buffer) {
-                let mut shown = writer.0.lock().unwrap();
+                let shown = writer.0.lock().unwrap();
+                let waited = writer.1.wait_while(shown, |shown| shown.is_stopped);
+                let mut shown = waited.unwrap();
                 shown.screen.write(&buffer[..length]);
                 shown.bytes.extend(&buffer[..length]);
                 writer.1.notify_all();
@@ -116,6 +120,18 @@ impl Terminal {
             let last = rows.iter().rposition(|row| !row.is_empty());
             last.is_some_and(|last| rows[last] == row && shown.screen.cursor() == (last, column))
         });
+    }
+
+    /// Takes no more output from the client, as a terminal does at Ctrl-S.
+    pub(crate) fn stops_output(&self) {
+        self.shown.0.lock().unwrap().is_stopped = true;
+    }
+
+    /// Gives the window this many columns, and tells the client so.
+    pub(crate) fn resizes(&self, columns: u16) {
+        set_columns(&self.person, columns);
+        // The kernel sends it only to the processes of a session that has this terminal.
+        self.kill(Signal::WINCH);
     }
 
     /// Returns everything that the client has written so far.
@@ -189,13 +205,18 @@ fn open() -> (File, File) {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let person = openpt(flags).unwrap();
     unlockpt(&person).unwrap();
+    let client = ioctl_tiocgptpeer(&person, flags).unwrap();
+    let person = File::from(person);
+    set_columns(&person, 80);
+    (person, File::from(client))
+}
+
+fn set_columns(terminal: &File, columns: u16) {
     let size = Winsize {
         ws_row: 24,
-        ws_col: 80,
+        ws_col: columns,
         ws_xpixel: 0,
         ws_ypixel: 0,
     };
-    tcsetwinsize(&person, size).unwrap();
-    let client = ioctl_tiocgptpeer(&person, flags).unwrap();
-    (File::from(person), File::from(client))
+    tcsetwinsize(terminal, size).unwrap();
 }

@@ -18,7 +18,7 @@ const PROMPT: &str = ">";
 
 /// Starts a client at a terminal, and accepts its connection. Returns when the client waits for a
 /// line.
-async fn connected(options: &[&str]) -> (Terminal, Peer) {
+pub(crate) async fn connected(options: &[&str]) -> (Terminal, Peer) {
     let (listener, url) = listen().await;
     let terminal = Terminal::connect(&[&[url.as_str()], options].concat());
     let peer = accept(&listener).await;
@@ -134,6 +134,17 @@ async fn a_pasted_text_of_several_lines_is_one_message() {
     assert_eq!(received(&mut peer).await, Message::text(pasted));
 }
 
+// The rest of the paste was read as keys: each line of it was sent, and `/close` obeyed.
+#[tokio::test]
+async fn of_a_paste_that_is_not_utf8_nothing_is_sent() {
+    let (mut terminal, mut peer) = connected(&[]).await;
+    let lines = b"caf\xe9\rASCII\r/close\r".repeat(300);
+    terminal.types_bytes(&[b"\x1b[200~", &lines[..], b"\x1b[201~"].concat());
+    terminal.shows_text("the line is not UTF-8, and was dropped with what came right behind");
+    terminal.types("next\r");
+    assert_eq!(received(&mut peer).await, Message::text("next"));
+}
+
 // A terminal that does not mark pastes sends a pasted tab as a key.
 #[tokio::test]
 async fn a_tab_is_a_character_like_others() {
@@ -181,7 +192,7 @@ async fn a_command_is_not_sent_as_a_message_and_a_wrong_one_is_explained() {
 async fn a_line_that_cannot_be_sent_is_explained_and_the_next_one_is_sent() {
     let (mut terminal, mut peer) = connected(&["--binary", "hex"]).await;
     terminal.types_bytes(b"ca\xff");
-    terminal.shows_text("the line is not UTF-8; it was not sent");
+    terminal.shows_text("the line is not UTF-8, and was dropped with what came right behind");
     terminal.types("meow\r");
     terminal.shows_text("the line is not hexadecimal; it was not sent");
     terminal.types("ca fe\r");
@@ -215,17 +226,29 @@ async fn ctrl_d_ends_the_input_and_ctrl_c_the_connection() {
 #[tokio::test]
 async fn a_second_ctrl_c_does_not_wait_for_the_server() {
     let (mut terminal, mut peer) = connected(&[]).await;
-    terminal.types("\x03");
+    terminal.types("half\x03");
     // Receives the Close without a reply: tungstenite would reply to it only in another call.
     assert!(received(&mut peer).await.is_close());
-    // Before the next prompt, Ctrl-C is a signal, which this terminal sends to nobody.
-    terminal.shows("another prompt", |rows| {
-        rows.iter().filter(|row| row.starts_with('>')).count() == 2
-    });
+    // Between two lines Ctrl-C is a signal, which this terminal sends to nobody.
+    terminal.shows_line(PROMPT, 2);
     terminal.types("\x03");
     assert_eq!(terminal.exit().code(), Some(1));
     terminal.shows_text("framecast: interrupted");
     assert!(terminal.is_in_its_usual_mode());
+}
+
+// Escape is the first byte of other keys. Without a limit the editor waits for the rest of the key.
+#[tokio::test]
+async fn an_escape_alone_holds_neither_messages_nor_ctrl_c() {
+    let (mut terminal, mut peer) = connected(&[]).await;
+    terminal.types("half\x1b");
+    for text in ["one", "two", "three"] {
+        peer.send(Message::text(text)).await.unwrap();
+        terminal.shows_text(&format!("< {text}"));
+    }
+    terminal.types("\x03");
+    assert_eq!(closed_with(&mut peer).await.0, 1001);
+    assert_eq!(terminal.exit().code(), Some(0));
 }
 
 // rustyline sends the signal, and takes its mode again before another thread has stopped the process.
@@ -255,6 +278,7 @@ async fn the_terminal_is_given_back_after_an_error_and_after_signals() {
         None,
         Some(Signal::HUP),
         Some(Signal::INT),
+        Some(Signal::QUIT),
         Some(Signal::TERM),
     ] {
         let (mut terminal, mut peer) = connected(&[]).await;

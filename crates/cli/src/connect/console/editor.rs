@@ -1,14 +1,16 @@
 //! The line editor at a terminal: rustyline, on a thread of its own.
 //!
-//! While a line is typed, messages are printed above it ([`Screen::print`]). rustyline has no means
-//! to end a read from another thread. So [`Screen::close`] replaces standard input by `/dev/null`,
-//! at whose end the read returns.
+//! While a line is typed, messages are printed above it ([`Screen::print`]). A second thread hands
+//! them to the editor, because this may block for as long as the editor takes none. rustyline has no
+//! means to end a read from another thread. So [`Screen::close`] replaces standard input by
+//! `/dev/null`, at whose end the read returns. It does not wait for long: an editor that searches in
+//! the history is left behind.
 
 use std::{
     borrow::Cow,
     fmt,
     io::{self, Write as _},
-    sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc},
+    sync::mpsc as std_mpsc,
     thread,
     time::Duration,
 };
@@ -27,26 +29,27 @@ use tokio::sync::mpsc;
 use crate::connect::console::{
     input::{Line, MAX_LINE_BYTES, Unsendable},
     message::Style,
-    stage::Stage,
-    terminal::{Saved, end_stdin, is_gone},
+    stage::{EndOnDrop, Stage},
+    terminal::{Saved, drop_pending, end_stdin, is_gone},
 };
 
 /// Number of lines that the arrow keys bring back. Arbitrary: more than a person types in one
 /// session.
 const HISTORY_LINES: usize = 1000;
 
-/// Longest wait for the editor to end. It ends within microseconds, unless a search in the history
-/// or half a paste holds it. Arbitrary: hardly noticed by a person.
-const END_TIMEOUT: Duration = Duration::from_millis(500);
+/// Longest wait for the rest of a key behind an Escape, in milliseconds. Without a limit an Escape
+/// alone would hold the editor, and all messages, until the next key. Arbitrary: the bytes of one
+/// key come together, and a person does not notice the wait.
+const KEY_TIMEOUT: u16 = 100;
 
-/// A message of which nothing is seen: it goes up, and down again by its line feed.
-const NOTHING: &str = "\x1b[A\n";
+/// Longest wait for the editor to take a message, and to end. Both take microseconds, unless a
+/// search in the history or half a paste holds it. Arbitrary: hardly noticed by a person.
+pub(super) const END_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The terminal on which a person types and messages are printed.
 #[derive(Clone)]
 pub(super) struct Screen {
     stage: Stage,
-    printer: Arc<Mutex<Box<dyn ExternalPrinter + Send>>>,
     saved: Saved,
 }
 
@@ -65,73 +68,87 @@ impl Screen {
     ) -> io::Result<Self> {
         let saved = Saved::take()?;
         let stage = Stage::new();
-        let (sender, printer) = std_mpsc::channel();
         let typist = Typist {
             stage: stage.clone(),
             prompt: style.prompt(),
             lines: Some(lines),
             interrupts,
         };
-        thread::Builder::new()
-            .name("editor".into())
-            .spawn(move || typist.run(&sender))?;
-        let printer = printer.recv();
-        let printer = printer.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()));
-        let printer = printer.inspect_err(|_| saved.restore())?;
-        Ok(Self {
-            stage,
-            printer: Arc::new(Mutex::new(printer)),
-            saved,
-        })
+        // Without the editor, the terminal must echo.
+        start(typist).inspect_err(|_| saved.restore(b""))?;
+        Ok(Self { stage, saved })
     }
 
     /// Prints lines above the one that is typed. `text` must end with a line feed.
     pub(super) fn print(&self, text: String) -> io::Result<()> {
-        if !self.stage.begin_print() {
-            let mut stdout = io::stdout();
-            stdout.write_all(text.as_bytes())?;
-            return stdout.flush();
-        }
-        let mut printer = self.printer.lock().unwrap_or_else(PoisonError::into_inner);
-        let printed = printer.print(text).map_err(io::Error::other);
-        self.stage.end_print();
-        printed
+        self.stage.push(text).or_else(|rest| write_directly(&rest))
     }
 
-    /// Ends the editor, and restores the terminal. What was printed before is on the screen then.
+    /// Waits until everything is printed.
+    pub(super) fn flush(&self) -> io::Result<()> {
+        self.stage.flush().or_else(|rest| write_directly(&rest))
+    }
+
+    /// Ends the editor, and restores the terminal. If the editor does not end soon, goes on without
+    /// it. What it has not printed then, [`print`](Self::print) and [`flush`](Self::flush) write.
     pub(super) fn close(&self) {
-        if !self.stage.wait_for_end(Duration::ZERO) {
-            let screen = self.clone();
-            // A thread, because the editor takes no message while it searches in the history.
-            thread::spawn(move || {
-                // The channel has room for one message. So once this one is in it, the editor has
-                // taken all others.
-                screen.print(NOTHING.into())?;
-                end_stdin()?;
-                // Wakes the editor, which still waits for the terminal.
-                screen.print(NOTHING.into())
-            });
+        if self.stage.wait_for_end(Duration::ZERO) {
+            return self.saved.restore(b"");
         }
-        let has_ended = self.stage.wait_for_end(END_TIMEOUT);
-        self.saved.restore();
-        if !has_ended {
-            // Fails if the terminal is gone.
-            let _ = io::stdout().write_all(b"\r\n");
-        }
+        let takes_messages = self.stage.close(END_TIMEOUT);
+        // Fails if there are too many open files. Then the editor is left behind.
+        let _ = end_stdin();
+        // Wakes the editor, which still waits for the terminal.
+        self.stage.redraw();
+        let has_ended = takes_messages && self.stage.wait_for_end(END_TIMEOUT);
+        self.saved.restore(if has_ended { b"" } else { b"\r\n" });
+        self.stage.end();
     }
 
     /// Stops the process as Ctrl-Z does. The shell gets the terminal in its own mode meanwhile.
     pub(super) async fn suspend(&self) -> io::Result<()> {
         self.saved.suspend().await?;
-        let screen = self.clone();
-        // Draws the line again, below what the shell has printed. The print may have to wait.
-        thread::spawn(move || screen.print(NOTHING.into()));
+        // Draws the line again, below what the shell has printed.
+        self.stage.redraw();
         Ok(())
     }
 }
 
-/// The printer that the editor's thread hands out, or the reason why there is no editor.
-type Opened = io::Result<Box<dyn ExternalPrinter + Send>>;
+fn write_directly(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+type Printer = Box<dyn ExternalPrinter + Send>;
+
+/// Starts the two threads. Fails if one of them can't be started, or if there is no editor at this
+/// terminal.
+fn start(typist: Typist) -> io::Result<()> {
+    let stage = typist.stage.clone();
+    let (sender, printer) = std_mpsc::channel();
+    thread::Builder::new()
+        .name("printer".into())
+        // Ends at once if there is no editor.
+        .spawn(move || printer.recv().map(|printer| hand_over(&stage, printer)))?;
+    let (opened, is_open) = std_mpsc::channel();
+    thread::Builder::new()
+        .name("editor".into())
+        .spawn(move || typist.run(&sender, &opened))?;
+    let is_open = is_open.recv();
+    is_open.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
+}
+
+/// Hands messages to the editor, until it ends.
+fn hand_over(stage: &Stage, mut printer: Printer) {
+    while let Some(message) = stage.begin_handing() {
+        if printer.print(message).is_err() {
+            // The message is written directly. This reports the error if it fails again.
+            return stage.end();
+        }
+        stage.end_handing();
+    }
+}
 
 /// The thread of the editor.
 struct Typist {
@@ -151,23 +168,28 @@ enum Next {
 }
 
 impl Typist {
-    /// Reads lines until the editor is closed.
-    fn run(mut self, opened: &std_mpsc::Sender<Opened>) {
+    /// Reads lines until the editor is closed. Sends to `opened` that it reads, or why it can't, and
+    /// its printer to `printers`.
+    fn run(
+        mut self,
+        printers: &std_mpsc::Sender<Printer>,
+        opened: &std_mpsc::Sender<io::Result<()>>,
+    ) {
+        // A message is written directly after the end.
+        let _end = EndOnDrop(self.stage.clone());
         let editor = open(&self.stage).and_then(|mut editor| {
             let printer = editor.create_external_printer()?;
-            let printer: Box<dyn ExternalPrinter + Send> = Box::new(printer);
             Ok((editor, printer))
         });
+        // Both fail if nobody waits for it any more.
         match editor {
             Ok((editor, printer)) => {
-                // Fails if nobody waits for it any more.
-                let _ = opened.send(Ok(printer));
+                let _ = printers.send(Box::new(printer));
+                let _ = opened.send(Ok(()));
                 self.read(editor);
             }
             Err(error) => drop(opened.send(Err(io::Error::other(error)))),
         }
-        // A message is written at once from now on.
-        self.stage.end();
     }
 
     fn read(&mut self, mut editor: Editor<Hooks, DefaultHistory>) {
@@ -197,7 +219,8 @@ impl Typist {
             // Ctrl-D. At the end of `/dev/null`, or of a terminal that is gone, the editor ends.
             Err(ReadlineError::Eof) if !is_gone() => self.lines = None,
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                self.deliver(Err(Unsendable::NotUtf8));
+                drop_pending();
+                self.deliver(Err(Unsendable::Dropped));
             }
             Err(_) => return Next::End,
         }
@@ -233,6 +256,7 @@ fn open(stage: &Stage) -> rustyline::Result<Editor<Hooks, DefaultHistory>> {
         .max_history_size(HISTORY_LINES)?
         // Inserts the only completion at once, without a wait for another key.
         .completion_type(CompletionType::List)
+        .keyseq_timeout(Some(KEY_TIMEOUT))
         // The hook for drawing is called only with colours. The prompt is uncoloured if it must be.
         .color_mode(ColorMode::Forced)
         .build();

@@ -32,6 +32,8 @@ const GRACE: Duration = Duration::from_millis(200);
 pub(crate) enum Unsendable {
     #[error("may be cut: a terminal without a line editor keeps {CUT_BYTES} bytes of a line")]
     Cut,
+    #[error("is not UTF-8, and was dropped with what came right behind it")]
+    Dropped,
     #[error("is not {}", .0.name())]
     NotEncoded(Encoding),
     #[error("is not UTF-8")]
@@ -45,7 +47,7 @@ pub(crate) enum Unsendable {
 /// A line of the input, without its end.
 pub(super) type Line = Result<String, Unsendable>;
 
-/// The place that lines come from.
+/// The source of the lines to send.
 #[derive(Debug)]
 pub(crate) enum Source {
     /// There are no lines, and no end of them either.
@@ -151,6 +153,16 @@ impl Input {
         self.lines.close();
     }
 
+    /// Returns true if the input has ended because of a line that can't be sent.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Returns true if there are lines that were not taken, or were put back.
+    pub(crate) fn has_unsent(&self) -> bool {
+        !self.first.is_empty() || !self.lines.is_empty()
+    }
+
     /// Returns the error of an input that has ended because of a line that can't be sent.
     pub(crate) fn take_failure(&mut self) -> Option<InputError> {
         self.failure.take()
@@ -210,8 +222,8 @@ fn read_lines(lines: &mpsc::Sender<Line>, is_terminal: bool) {
 /// too long. Returns `None` at the end of the input.
 fn read_line(input: &mut impl io::BufRead) -> io::Result<Option<Line>> {
     let mut line = Vec::new();
-    // One byte more than the longest line, for the line feed.
-    let mut limited = input.by_ref().take(MAX_LINE_BYTES as u64 + 1);
+    // Two bytes more than the longest line, for a carriage return and the line feed.
+    let mut limited = input.by_ref().take(MAX_LINE_BYTES as u64 + 2);
     if limited.read_until(b'\n', &mut line)? == 0 {
         return Ok(None);
     }
@@ -223,6 +235,9 @@ fn read_line(input: &mut impl io::BufRead) -> io::Result<Option<Line>> {
         if line.last() == Some(&end) {
             line.pop();
         }
+    }
+    if MAX_LINE_BYTES < line.len() {
+        return Ok(Some(Err(Unsendable::TooLong)));
     }
     let line = String::from_utf8(line).map_err(|_| Unsendable::NotUtf8);
     Ok(Some(line))
@@ -247,11 +262,16 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_is_skipped_as_a_whole() {
-        let long = io::repeat(b'x').take(MAX_LINE_BYTES as u64 + 1);
-        let mut input = io::BufReader::new(long.chain(&b"\nnext\n"[..]));
-        let line = read_line(&mut input).unwrap();
-        assert!(matches!(line, Some(Err(Unsendable::TooLong))));
-        assert_eq!(read_line(&mut input).unwrap().unwrap().unwrap(), "next");
+        for (more, is_sent) in [(0, true), (1, false), (2, false), (3, false)] {
+            for end in ["\n", "\r\n"] {
+                let long = io::repeat(b'x').take(MAX_LINE_BYTES as u64 + more);
+                let next = format!("{end}next{end}");
+                let mut input = io::BufReader::new(long.chain(next.as_bytes()));
+                let line = read_line(&mut input).unwrap().unwrap();
+                assert_eq!(line.is_ok(), is_sent, "{more} {end:?}");
+                assert_eq!(read_line(&mut input).unwrap().unwrap().unwrap(), "next");
+            }
+        }
     }
 
     #[tokio::test]
@@ -262,7 +282,9 @@ mod tests {
         assert_eq!(input.next().await.unwrap().unwrap(), "/a");
         input.put_back("/a".into());
         assert_eq!(input.next().await.unwrap().unwrap(), "/a");
+        assert!(input.has_unsent());
         assert_eq!(input.next().await.unwrap().unwrap(), "b");
+        assert!(!input.has_unsent());
         assert!(input.is_ended());
         assert!(input.next().await.is_none());
     }
@@ -281,12 +303,14 @@ mod tests {
     async fn a_pipe_whose_program_has_ended_counts_as_ended_a_moment_before_its_end_is_read() {
         let (sender, mut input) = of_program();
         assert!(!input.ends_soon().await, "the program writes nothing");
+        assert!(!input.has_unsent());
         tokio::spawn(async move {
             tokio::time::sleep(GRACE / 2).await;
             sender.send(Ok("a".to_owned())).await.unwrap();
             tokio::time::sleep(GRACE / 2).await;
         });
         assert!(!input.ends_soon().await);
+        assert!(input.has_unsent());
         assert_eq!(input.next().await.unwrap().unwrap(), "a");
         assert!(input.ends_soon().await);
         assert!(input.next().await.is_none());

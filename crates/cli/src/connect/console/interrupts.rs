@@ -11,17 +11,23 @@ use tokio::{
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     pressed: mpsc::Receiver<()>,
+    /// True once the client was told of a Ctrl-C.
+    pub(crate) was_pressed: bool,
 }
 
 impl Interrupts {
-    /// Handles SIGINT from now on, and SIGTERM and SIGHUP if `saves_terminal`: without a handler,
-    /// they would leave the terminal in the mode of the line editor. Also returns the sender for a
-    /// Ctrl-C that is typed as a key.
+    /// Handles SIGINT from now on, and SIGTERM, SIGHUP and SIGQUIT if `saves_terminal`: without a
+    /// handler, they would leave the terminal in the mode of the line editor. Also returns the sender
+    /// for a Ctrl-C that is typed as a key.
     pub(super) fn listen(saves_terminal: bool) -> (Self, mpsc::Sender<()>) {
         let (sender, pressed) = mpsc::channel(1);
         let mut kinds = vec![SignalKind::interrupt()];
         if saves_terminal {
-            kinds.extend([SignalKind::terminate(), SignalKind::hangup()]);
+            kinds.extend([
+                SignalKind::terminate(),
+                SignalKind::hangup(),
+                SignalKind::quit(),
+            ]);
         }
         for kind in kinds {
             // If the handler can't be installed, the signal kills the process.
@@ -33,7 +39,11 @@ impl Interrupts {
                 while signals.recv().await.is_some() && sender.send(()).await.is_ok() {}
             });
         }
-        (Self { pressed }, sender)
+        let interrupts = Self {
+            pressed,
+            was_pressed: false,
+        };
+        (interrupts, sender)
     }
 
     /// Waits for Ctrl-C.
@@ -46,5 +56,6 @@ impl Interrupts {
             // No handler could be installed. Then Ctrl-C kills the process.
             pending::<()>().await;
         }
+        self.was_pressed = true;
     }
 }

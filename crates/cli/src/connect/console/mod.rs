@@ -1,11 +1,11 @@
 //! The user's side: the lines to send, the messages to print, and Ctrl-C.
 //!
 //! [`input`] has the lines, and [`command`] parses those that a person types. [`output`] prints
-//! messages, in the form that [`message`] gives them: JSON indented by [`json`], bytes as text by
-//! [`encoding`]. [`interrupts`] reports Ctrl-C.
+//! messages from its [`queue`], in the form that [`message`] gives them: JSON indented by [`json`],
+//! bytes as text by [`encoding`]. [`interrupts`] reports Ctrl-C.
 //!
 //! At a terminal, [`editor`] reads lines and prints messages above the one that is typed. [`stage`]
-//! keeps the two apart, and [`terminal`] has the mode of the terminal.
+//! keeps the two apart, and has the messages that wait. [`terminal`] has the mode of the terminal.
 
 pub(crate) mod command;
 mod editor;
@@ -15,19 +15,23 @@ mod interrupts;
 mod json;
 pub(crate) mod message;
 mod output;
+pub(crate) mod queue;
 mod stage;
 mod terminal;
+
+use std::pin::pin;
 
 use anyhow::{Context as _, anyhow};
 use rustix::process::Signal;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
+    time::timeout,
 };
 
 pub(crate) use self::output::Output;
 use self::{
-    editor::Screen,
+    editor::{END_TIMEOUT, Screen},
     input::{Input, Source},
     interrupts::Interrupts,
     message::Style,
@@ -60,7 +64,8 @@ impl Console {
             (true, false) => Style::Plain,
             (true, true) => Style::Coloured,
         };
-        // Before the editor, so that its own handler of SIGINT is the one that is replaced again.
+        // Installed before the editor: rustyline replaces the handler while it reads, and puts this
+        // one back.
         let (interrupts, pressed) = Interrupts::listen(is_edited);
         let (sender, lines) = mpsc::channel(TYPED_LINES);
         let screen = is_edited.then(|| Screen::open(style, sender, pressed));
@@ -94,8 +99,19 @@ impl Console {
         } = self;
         // The editor may wait until it can send a line.
         drop(input);
+        let finished = async {
+            let mut finish = pin!(output.finish());
+            if let Some(screen) = &screen {
+                if let Ok(printed) = timeout(END_TIMEOUT, &mut finish).await {
+                    return printed;
+                }
+                // The editor takes no message, or very many wait. They are written directly.
+                screen.close();
+            }
+            finish.await
+        };
         let printed = tokio::select! {
-            printed = output.finish() => printed.context("writing to standard output"),
+            printed = finished => printed.context("writing to standard output"),
             () = interrupts.next() => Err(anyhow!("interrupted before everything was printed")),
         };
         if let Some(screen) = screen {

@@ -1,20 +1,35 @@
-//! The phase of the line editor, which tells the thread that prints when it may do so.
+//! The phase of the line editor, and the messages that wait for it.
 //!
 //! Two threads write to the terminal: the editor, which draws the line that is typed, and the one
 //! that prints messages. While the editor reads, it prints messages itself, above the line. They get
 //! to it by rustyline's external printer, a channel for one message. Between two lines the external
-//! printer writes at once, past a message in the channel. So messages are printed only while the
-//! editor reads, and stay in their order.
+//! printer writes at once, past a message in the channel. So messages are handed over only while the
+//! editor reads, which keeps them in their order. There is one gap: on Ctrl-C, Ctrl-D, Ctrl-Z and a
+//! byte that is not UTF-8, rustyline gives its mode back before it says so. A message that is handed
+//! over in these microseconds is written at once, into the line and past the one in the channel.
+//!
+//! The editor takes no message while it searches in the history, or waits for the rest of a key or
+//! paste. So a message is kept here until the editor has taken it. What it has not taken at the end
+//! is written directly.
 
 use std::{
+    collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 /// Longest wait of the editor, after Enter, for a message that is being handed to it. If the
-/// channel has room this takes microseconds; if not, the message is the next one anyway. Arbitrary:
-/// not noticed by a person.
+/// channel has room this takes microseconds; if it is full, the message stays behind the one in it.
+/// Arbitrary: not noticed by a person.
 const HANDOVER: Duration = Duration::from_millis(5);
+
+/// Number of messages that may wait for the editor: one in the channel, one that is being handed
+/// over, and the next one.
+const WAITING: usize = 3;
+
+/// A print that shows nothing, but makes the editor draw its line: it goes up, and down again by its
+/// line feed.
+const REDRAW: &str = "\x1b[A\n";
 
 /// The part of its work that the editor is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,18 +40,33 @@ enum Phase {
     Entering,
     /// Reading a line.
     Editing,
-    /// Ended.
+    /// Ended, or given up. No other phase follows.
     Over,
 }
 
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    /// True while a message is being handed to the editor.
-    is_printing: bool,
+    /// The messages that the editor may not have taken, the oldest one first.
+    messages: VecDeque<String>,
+    /// True if the first one of them was handed over: it is in the channel, unless it was taken.
+    is_first_handed: bool,
+    /// Number of messages that were handed over so far.
+    handed: u64,
+    /// True while a message is being handed over.
+    is_handing: bool,
+    /// True once the editor is to end, so that no further message waits for it.
+    is_closing: bool,
 }
 
-/// The phase, shared by the editor and the thread that prints.
+impl State {
+    /// Returns true if every message was taken, except possibly the last one.
+    fn is_taken(&self) -> bool {
+        self.messages.len() == usize::from(self.is_first_handed)
+    }
+}
+
+/// The phase and the messages, shared by the editor and the threads that print.
 #[derive(Clone, Debug)]
 pub(super) struct Stage(Arc<(Mutex<State>, Condvar)>);
 
@@ -44,7 +74,11 @@ impl Stage {
     pub(super) fn new() -> Self {
         let state = State {
             phase: Phase::Away,
-            is_printing: false,
+            messages: VecDeque::new(),
+            is_first_handed: false,
+            handed: 0,
+            is_handing: false,
+            is_closing: false,
         };
         Self(Arc::new((Mutex::new(state), Condvar::new())))
     }
@@ -66,34 +100,113 @@ impl Stage {
     /// Notes that the editor leaves its line, or has left it. Waits for a message that is being
     /// handed over.
     pub(super) fn leave(&self) {
-        let mut state = self.state();
-        state.phase = Phase::Away;
+        self.set(Phase::Away);
         // The editor goes on in either case.
         let waited = self
             .0
             .1
-            .wait_timeout_while(state, HANDOVER, |state| state.is_printing);
+            .wait_timeout_while(self.state(), HANDOVER, |state| state.is_handing);
         drop(waited);
     }
 
-    /// Notes that the editor has ended.
+    /// Notes that the editor has ended, or that nobody waits for it any more.
     pub(super) fn end(&self) {
         self.set(Phase::Over);
     }
 
-    /// Waits until a message can be handed over, and notes that this begins. Returns false if the
-    /// editor has ended.
-    pub(super) fn begin_print(&self) -> bool {
-        let is_away = |state: &mut State| matches!(state.phase, Phase::Away | Phase::Entering);
-        let waited = self.0.1.wait_while(self.state(), is_away);
+    /// Queues a message for the editor. Waits while too many wait already.
+    ///
+    /// # Errors
+    ///
+    /// The editor has ended. Returns what must be written directly: the messages that the editor has
+    /// not taken, and this one.
+    pub(super) fn push(&self, message: String) -> Result<(), String> {
+        let must_wait = |state: &mut State| {
+            state.phase != Phase::Over && (state.is_closing || WAITING <= state.messages.len())
+        };
+        let waited = self.0.1.wait_while(self.state(), must_wait);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-        state.is_printing = state.phase != Phase::Over;
-        state.is_printing
+        state.messages.push_back(message);
+        if state.phase == Phase::Over {
+            return Err(rest(&mut state));
+        }
+        self.0.1.notify_all();
+        Ok(())
     }
 
-    /// Notes that a message was handed over.
-    pub(super) fn end_print(&self) {
-        self.state().is_printing = false;
+    /// Waits until the editor has taken every message.
+    ///
+    /// # Errors
+    ///
+    /// The editor has ended. Returns the messages that it has not taken.
+    pub(super) fn flush(&self) -> Result<(), String> {
+        self.redraw();
+        let must_wait = |state: &mut State| state.phase != Phase::Over && !state.is_taken();
+        let waited = self.0.1.wait_while(self.state(), must_wait);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.phase == Phase::Over {
+            return Err(rest(&mut state));
+        }
+        Ok(())
+    }
+
+    /// Makes the editor draw its line again, once it has taken every message.
+    pub(super) fn redraw(&self) {
+        self.state().messages.push_back(REDRAW.to_owned());
+        self.0.1.notify_all();
+    }
+
+    /// Lets no further message wait for the editor. Waits until it has taken those that wait, unless
+    /// it takes none for as long as `time`. Returns true if it has.
+    pub(super) fn close(&self, time: Duration) -> bool {
+        self.state().is_closing = true;
+        // The one that may be left, in the channel.
+        self.redraw();
+        let mut state = self.state();
+        loop {
+            let handed = state.handed;
+            let must_wait = |state: &mut State| {
+                state.phase != Phase::Over && !state.is_taken() && state.handed == handed
+            };
+            let waited = self.0.1.wait_timeout_while(state, time, must_wait);
+            let (after, result) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = after;
+            if result.timed_out() || state.phase == Phase::Over || state.is_taken() {
+                return !result.timed_out();
+            }
+        }
+    }
+
+    /// Waits until a message can be handed over, notes that this begins, and returns the message.
+    /// Returns `None` if the editor has ended.
+    pub(super) fn begin_handing(&self) -> Option<String> {
+        let must_wait = |state: &mut State| {
+            let is_reading = state.phase == Phase::Editing && !state.is_taken();
+            state.phase != Phase::Over && !is_reading
+        };
+        let waited = self.0.1.wait_while(self.state(), must_wait);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.phase == Phase::Over {
+            return None;
+        }
+        state.is_handing = true;
+        let next = usize::from(state.is_first_handed);
+        state.messages.get(next).cloned()
+    }
+
+    /// Notes that the message was handed over. The channel has room for one, so that the editor has
+    /// taken the one before.
+    pub(super) fn end_handing(&self) {
+        let mut state = self.state();
+        // At the end they are written directly.
+        if state.phase != Phase::Over {
+            if state.is_first_handed {
+                state.messages.pop_front();
+            }
+            state.is_first_handed = true;
+        }
+        state.is_handing = false;
+        state.handed += 1;
         self.0.1.notify_all();
     }
 
@@ -106,13 +219,31 @@ impl Stage {
     }
 
     fn set(&self, phase: Phase) {
-        self.state().phase = phase;
-        self.0.1.notify_all();
+        let mut state = self.state();
+        if state.phase != Phase::Over {
+            state.phase = phase;
+            self.0.1.notify_all();
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // No change can panic halfway, so a poisoned state is still whole.
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes the messages that the editor has not taken.
+fn rest(state: &mut State) -> String {
+    let messages = state.messages.drain(..);
+    messages.filter(|message| message != REDRAW).collect()
+}
+
+/// Ends the stage when it is dropped, also by a panic of the editor.
+pub(super) struct EndOnDrop(pub(super) Stage);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
@@ -122,41 +253,81 @@ mod tests {
 
     use super::*;
 
-    /// Begins to print in another thread. The receiver gets what `begin_print` returns.
-    fn print(stage: &Stage) -> mpsc::Receiver<bool> {
+    /// Begins to hand a message over in another thread. The receiver gets the message.
+    fn hand(stage: &Stage) -> mpsc::Receiver<Option<String>> {
         let (sender, begun) = mpsc::channel();
         let stage = stage.clone();
-        thread::spawn(move || sender.send(stage.begin_print()));
+        thread::spawn(move || sender.send(stage.begin_handing()));
         begun
+    }
+
+    /// Returns a stage whose editor reads a line.
+    fn editing() -> Stage {
+        let stage = Stage::new();
+        stage.enter();
+        stage.draw();
+        stage
     }
 
     #[test]
     fn a_message_is_handed_over_only_while_the_editor_reads() {
         let stage = Stage::new();
         stage.enter();
-        let begun = print(&stage);
+        stage.push("a".into()).unwrap();
+        let begun = hand(&stage);
         assert_eq!(begun.try_recv(), Err(mpsc::TryRecvError::Empty));
         stage.draw();
-        assert_eq!(begun.recv(), Ok(true));
-        stage.end_print();
+        assert_eq!(begun.recv(), Ok(Some("a".into())));
+        stage.end_handing();
 
         stage.leave();
         // Drawing the completed line does not begin another one.
         stage.draw();
-        let begun = print(&stage);
+        stage.push("b".into()).unwrap();
+        let begun = hand(&stage);
         assert_eq!(begun.try_recv(), Err(mpsc::TryRecvError::Empty));
         stage.end();
-        assert_eq!(begun.recv(), Ok(false));
+        assert_eq!(begun.recv(), Ok(None));
         assert!(stage.wait_for_end(Duration::ZERO));
     }
 
     #[test]
     fn a_message_that_is_never_taken_does_not_hold_the_editor() {
-        let stage = Stage::new();
-        stage.enter();
-        stage.draw();
-        assert!(stage.begin_print());
+        let stage = editing();
+        stage.push("a".into()).unwrap();
+        assert!(stage.begin_handing().is_some());
         stage.leave();
         assert!(!stage.wait_for_end(Duration::ZERO));
+    }
+
+    #[test]
+    fn what_the_editor_has_not_taken_is_left_at_the_end_in_order() {
+        let stage = editing();
+        for message in ["a", "b", "c"] {
+            stage.push(message.into()).unwrap();
+        }
+        stage.begin_handing();
+        stage.end_handing();
+        // Room for this one in the channel: the editor has taken the first.
+        stage.begin_handing();
+        stage.end_handing();
+        assert!(!stage.close(Duration::ZERO));
+        stage.end();
+        // The editor goes on after all, too late.
+        stage.enter();
+        assert_eq!(stage.push("d".into()), Err("bcd".into()));
+        assert_eq!(stage.flush(), Err(String::new()));
+    }
+
+    #[test]
+    fn a_panic_of_the_editor_ends_the_wait_for_it() {
+        let stage = editing();
+        let editor = EndOnDrop(stage.clone());
+        let ended = thread::spawn(move || {
+            let _editor = editor;
+            panic!("the editor");
+        });
+        assert!(ended.join().is_err());
+        assert!(stage.wait_for_end(Duration::ZERO));
     }
 }

@@ -9,14 +9,20 @@ use std::{
     fs::{self, File},
     io::{self, IsTerminal as _, Write as _},
     os::fd::{AsFd as _, OwnedFd},
-    sync::Arc,
+    sync::{Arc, mpsc},
+    thread,
     time::Duration,
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
     process::{Signal, getpid, kill_process},
     stdio::dup2_stdin,
-    termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr},
+    termios::{
+        LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr,
+        tcsetattr,
+    },
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -26,6 +32,8 @@ use tokio::{
 /// Returns true if a line editor works: a person sees standard output and types standard input, on a
 /// terminal that can move its cursor.
 pub(super) fn can_edit() -> bool {
+    // The editor knows the same names. Here they keep the terminal in its usual mode, without the
+    // handlers of signals that an editor needs.
     let is_dumb = env::var_os("TERM").is_some_and(|term| {
         ["dumb", "cons25", "emacs"]
             .iter()
@@ -51,19 +59,45 @@ pub(super) fn end_stdin() -> io::Result<()> {
     Ok(())
 }
 
+/// Drops what was typed or pasted and not read, until nothing has come for [`PASTE_GAP`]. A pasted
+/// text would otherwise go on as keys, each line end of it as an Enter.
+pub(super) fn drop_pending() {
+    let stdin = io::stdin();
+    loop {
+        let mut waits_for = [PollFd::new(&stdin, PollFlags::IN)];
+        // Both fail if the terminal is gone.
+        let has_come = tcflush(&stdin, QueueSelector::IFlush)
+            .and_then(|()| poll(&mut waits_for, Some(&PASTE_GAP)));
+        if !matches!(has_come, Ok(1..) | Err(Errno::INTR)) {
+            return;
+        }
+    }
+}
+
+/// Time without a byte after which a pasted text has ended. Arbitrary: longer than the gaps between
+/// the pieces in which a terminal sends it, and hardly noticed by a person.
+const PASTE_GAP: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 50_000_000,
+};
+
 /// Begins the paste mode, in which the terminal marks a pasted text.
 const BEGIN_PASTES: &[u8] = b"\x1b[?2004h";
 
 /// Ends a synchronized update, which the line editor begins before it draws, and the paste mode.
 const END_PASTES: &[u8] = b"\x1b[?2026l\x1b[?2004l";
 
-/// Number of looks at the mode of the terminal until the editor has its mode again after Ctrl-Z. It
-/// takes microseconds, unless the editor does not read. Arbitrary: with the time between two of
-/// them, not noticed by a person.
-const LOOKS: u32 = 50;
+/// Longest wait for a terminal to take a few bytes. Arbitrary: it takes microseconds, unless the
+/// terminal is stopped.
+const WRITE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Time between two looks.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
+/// Number of times that the mode of the terminal is read until the editor has its mode again after
+/// Ctrl-Z. It takes microseconds, unless the editor does not read. Arbitrary: with the time between
+/// two of them, not noticed by a person.
+const MODE_READS: u32 = 50;
+
+/// Time between two of them.
+const MODE_READ_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The mode that the terminal had before the client, and the terminal at standard input, which may
 /// be replaced meanwhile ([`end_stdin`]).
@@ -85,12 +119,12 @@ impl Saved {
         Ok(Self(Arc::new((saved, terminal))))
     }
 
-    /// Gives the terminal back in the mode that it had.
-    pub(super) fn restore(&self) {
+    /// Gives the terminal back in the mode that it had. Writes `first` before.
+    pub(super) fn restore(&self, first: &[u8]) {
         let (saved, terminal) = &*self.0;
-        // Both fail if the terminal is gone.
+        // Fails if the terminal is gone.
         let _ = tcsetattr(terminal, OptionalActions::Now, saved);
-        let _ = write(END_PASTES);
+        write_soon([first, END_PASTES].concat());
     }
 
     /// Gives the terminal back, stops the process, and takes the terminal again when the process
@@ -103,12 +137,12 @@ impl Saved {
         let (_, terminal) = &*self.0;
         let mode = self.editing().await?;
         let mut continued = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
-        self.restore();
+        self.restore(b"");
         kill_process(getpid(), Signal::STOP)?;
         // The signal may take another thread first, so that this one still runs.
         continued.recv().await;
         tcsetattr(terminal, OptionalActions::Now, &mode)?;
-        write(BEGIN_PASTES)?;
+        write_soon(BEGIN_PASTES.to_vec());
         // The window may have another size. The editor would not know.
         Ok(kill_process(getpid(), Signal::WINCH)?)
     }
@@ -118,12 +152,12 @@ impl Saved {
     /// signal.
     async fn editing(&self) -> io::Result<Termios> {
         let (_, terminal) = &*self.0;
-        for _ in 0..LOOKS {
+        for _ in 0..MODE_READS {
             let mode = tcgetattr(terminal)?;
             if !mode.local_modes.contains(LocalModes::ISIG) {
                 return Ok(mode);
             }
-            sleep(BETWEEN_LOOKS).await;
+            sleep(MODE_READ_INTERVAL).await;
         }
         Ok(tcgetattr(terminal)?)
     }
@@ -146,8 +180,18 @@ fn is_whole_session() -> bool {
     group == session
 }
 
-fn write(sequence: &[u8]) -> io::Result<()> {
-    let mut stdout = io::stdout();
-    stdout.write_all(sequence)?;
-    stdout.flush()
+/// Writes to the terminal, for at most [`WRITE_TIMEOUT`]. A write blocks while the terminal is
+/// stopped. So a thread writes, which is left behind.
+fn write_soon(bytes: Vec<u8>) {
+    let (sender, written) = mpsc::channel();
+    let write = move || {
+        let mut stdout = io::stdout();
+        let result = stdout.write_all(&bytes).and_then(|()| stdout.flush());
+        // Fails if nobody waits any more.
+        let _ = sender.send(result);
+    };
+    if thread::Builder::new().spawn(write).is_ok() {
+        // Fails if the terminal is gone or stopped.
+        let _ = written.recv_timeout(WRITE_TIMEOUT);
+    }
 }

@@ -42,7 +42,7 @@ use tokio::{
 };
 
 use self::{disconnect::Disconnect, frame::Encoder};
-use crate::connect::console::message::Format;
+use crate::connect::console::{message::Format, queue::MessageQueue};
 
 /// Capacity of the queue of events for the session. Arbitrary: the session takes events whenever it
 /// waits, so that few of them are queued.
@@ -72,7 +72,7 @@ pub(super) enum Messages {
     /// Standard output.
     Print {
         /// The queue of standard output.
-        lines: mpsc::Sender<Vec<u8>>,
+        messages: MessageQueue,
         format: Format,
         /// The number of messages that are printed before all others are dropped. `None` if all
         /// are printed.
@@ -250,7 +250,7 @@ impl Reader {
         let message = open_message(info, payload, &mut self.inflater, limit)?;
         match &self.messages {
             Messages::Print {
-                lines,
+                messages,
                 format,
                 left,
             } => {
@@ -259,8 +259,7 @@ impl Reader {
                     return Ok(());
                 }
                 let line = format.message(info.kind, &message, SystemTime::now());
-                // Fails if nobody reads standard output. The session ends then.
-                let _ = lines.send(line).await;
+                messages.send(line).await;
                 // Counted only now, so that the session does not end before the line is queued.
                 if let Some(left) = left {
                     left.set(left.get() - 1);
