@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use framecast_load::{Report, Tally};
+use framecast_load::{Connections, Report, Tally};
 
 use crate::load::{
     check::Check,
@@ -96,31 +96,30 @@ impl Thresholds {
     }
 }
 
-/// Returns a line about the connections that the server has ended, with their close codes and the
-/// first reason of each. `None` if there are none.
+/// Returns a line about the connections that the server has ended. `None` if there are none.
 fn ended(report: &Report) -> Option<String> {
     let all = report.connections.disconnected;
-    let (codes, reasons) = (
-        &report.connections.close_codes,
-        &report.connections.close_reasons,
-    );
-    let codes: Vec<_> = codes
-        .iter()
-        .map(|(code, closed)| {
-            let reason = reasons.get(code).map(|reason| format!(": {reason}"));
-            let code = format!("{code}{}", reason.unwrap_or_default());
-            match closed {
-                closed if *closed == all => code,
-                closed => format!("{} with {code}", count(*closed)),
-            }
-        })
-        .collect();
-    let codes = match codes.as_slice() {
+    let (connections, codes) = (plural(all, "connection"), close_codes(&report.connections));
+    (all > 0).then(|| format!("the server has ended {connections}{codes}"))
+}
+
+/// Lists the close codes of the server in brackets, each with its first reason:
+/// ` (4 with 1012: restart, 1 with 1013)`. Returns an empty text if there are none.
+pub(super) fn close_codes(connections: &Connections) -> String {
+    let codes = connections.close_codes.iter().map(|(code, closed)| {
+        let reason = connections.close_reasons.get(code);
+        let reason = reason.map(|reason| format!(": {reason}"));
+        let code = format!("{code}{}", reason.unwrap_or_default());
+        if *closed == connections.disconnected {
+            code
+        } else {
+            format!("{} with {code}", count(*closed))
+        }
+    });
+    match codes.collect::<Vec<_>>().as_slice() {
         [] => String::new(),
         codes => format!(" ({})", codes.join(", ")),
-    };
-    let connections = plural(all, "connection");
-    (all > 0).then(|| format!("the server has ended {connections}{codes}"))
+    }
 }
 
 /// Returns a line about the connections that could not be opened, with the reason of the first one.

@@ -309,6 +309,7 @@ fn the_help_explains_exit_statuses_and_mentions_tcp_only_where_it_is_supported()
     assert!(help(&[]).contains("Exit status:\n  0  "));
     for word in [
         "closed loop",
+        "corrupted",
         "open loop",
         "first to last",
         "gap",
