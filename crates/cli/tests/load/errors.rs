@@ -2,11 +2,14 @@
 //! line.
 
 use std::{
+    fs,
     io::{Read as _, Write as _},
     net::TcpListener,
     process::Command,
     thread,
 };
+
+use serde_json::Value;
 
 use crate::{
     scripted::Peer,
@@ -297,6 +300,44 @@ fn an_output_file_that_cannot_be_written_is_reported_before_the_run() {
         let expected = format!("framecast: writing {}: {reason}\n", file.display());
         assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
     }
+}
+
+#[test]
+fn a_file_name_of_a_hyphen_is_standard_output_for_one_result_alone() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let load = |outputs: &[&str]| {
+        let mut command = Command::new(FRAMECAST);
+        let url = server.url("/echo");
+        command.args(["load", "echo", "--duration", "100ms", "--connections", "1"]);
+        command.args(["--url", &url]).args(outputs);
+        let output = command.current_dir(folder.path()).output().unwrap();
+        let [stdout, stderr] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), stdout, stderr)
+    };
+    let (code, stdout, stderr) = load(&["--json", "-"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let result: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(result["scenario"], "echo");
+    assert!(stderr.contains("\necho: 1 connection of "), "{stderr}");
+    let (code, stdout, stderr) = load(&["--json", "result.json", "--hdr=-"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(
+        stdout.starts_with("       Value     Percentile"),
+        "{stdout}"
+    );
+    assert!(stderr.contains("\necho: 1 connection of "), "{stderr}");
+    let (code, stdout, stderr) = load(&["--json", "-", "--hdr", "-"]);
+    let reason = "framecast: --json and --hdr cannot both go to standard output\n";
+    assert_eq!(
+        (code, stdout.as_str(), stderr.as_str()),
+        (Some(2), "", reason)
+    );
+    // Another name is a file, and nothing is named `-`.
+    let files = fs::read_dir(folder.path()).unwrap();
+    let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(names, ["result.json"]);
 }
 
 #[test]
