@@ -114,7 +114,8 @@ impl<'a> Panel<'a> {
     }
 
     /// Fills the area below `points`, whose heights are shares of the height of the chart, and writes
-    /// `name` at its right end: below its upper edge, or above the axis if it is low there.
+    /// `name` at its right end, just above the axis: a curve that ends with its maximum is far from
+    /// there.
     pub(super) fn backdrop(&mut self, points: &[(f64, f64)], name: &str, class: &str) {
         let base = self.bottom();
         let height = base - self.inner_top();
@@ -123,8 +124,8 @@ impl<'a> Panel<'a> {
             .map(|(x, share)| (self.x_of(*x), base - share * height))
             .collect();
         self.drawing.area(&points, base, class);
-        if let Some((x, edge)) = points.last() {
-            let at = (x - 6.0, (edge + 17.0).min(base - 6.0));
+        if let Some((x, _)) = points.last() {
+            let at = (x - 6.0, base - 8.0);
             self.drawing.text(at, Anchor::End, class, name);
         }
     }
