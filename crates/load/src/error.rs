@@ -12,7 +12,8 @@ pub enum Error {
     #[error("the connection broke while messages were expected")]
     Broken(#[source] io::Error),
     /// The server closed a connection before the run could start. The text is a part of the error
-    /// message: ` with ` and the close code, or empty if the server sent no close code.
+    /// message: ` with `, the close code, and the reason in brackets if there is one; or empty if the
+    /// server sent no close code.
     #[error("the server has closed a connection{0} before the run could start")]
     Closed(String),
     /// A connection to this address could not be opened.

@@ -27,13 +27,15 @@
 //! `plan` describes a run and `run` executes it. A `scenario` decides which connections there are
 //! and what they send; `client` implements the connections. `account` counts messages, faults and
 //! times, and the resources that the server and the generator used. `clock` is one clock for all
-//! processes; `error` has the reasons why a run fails.
+//! processes; `error` has the reasons why a run fails, and `display` makes a server's text fit for
+//! them.
 
 #![expect(clippy::exhaustive_enums, reason = "the program handles every variant")]
 
 mod account;
 mod client;
 mod clock;
+pub mod display;
 mod error;
 pub mod plan;
 mod run;

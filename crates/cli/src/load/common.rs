@@ -15,7 +15,7 @@ use crate::{
     Misuse,
     dial::ADDRESS_TIMEOUT,
     header::{Header, Headers},
-    load::threshold::Thresholds,
+    load::{output::is_stdout, threshold::Thresholds},
     size::Size,
     url::Url,
     value::{Count, Time, Whole},
@@ -65,11 +65,13 @@ pub(super) struct CommonArgs {
     #[arg(long, value_name = "PID")]
     pid: Option<Pid>,
 
-    /// Write the result to this file as JSON
+    /// Write the result to this file as JSON; - is standard output, and the table then goes to
+    /// standard error
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     json: Option<PathBuf>,
 
-    /// Write the latencies to this file as an HdrHistogram percentile distribution
+    /// Write the latencies to this file as an HdrHistogram percentile distribution; - is standard
+    /// output, as with --json
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     hdr: Option<PathBuf>,
 
@@ -156,6 +158,14 @@ impl Common {
     pub(super) fn address(&self, default_url: &str) -> anyhow::Result<SocketAddr> {
         let (_, url) = self.parse_url(default_url).map_err(Misuse)?;
         address(&url)
+    }
+
+    /// Fails if two results are to go to standard output.
+    pub(super) fn check_outputs(&self) -> anyhow::Result<()> {
+        let is_stdout = |path: &Option<PathBuf>| path.as_deref().is_some_and(is_stdout);
+        let both = is_stdout(&self.json) && is_stdout(&self.hdr);
+        ensure!(!both, "--json and --hdr cannot both go to standard output");
+        Ok(())
     }
 
     /// Returns the target: the server, without its address, and the opening handshake for it. Does

@@ -17,6 +17,8 @@ Words of the result:
   p50, p99, ...  the time that 50 % or 99 % of all messages did not exceed
   ratio          messages that have arrived, divided by those expected
   gap            a message that has not arrived although a later one has
+  corrupted      a message that arrived and was not sent like this. On a server
+                 that sends every message to all, it may be another client's
   first to last  from the first delivery of a message to its last one
   stall          a second without any delivery, after which a closed loop takes
                  the messages in flight for lost and sends the next one

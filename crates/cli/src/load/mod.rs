@@ -146,6 +146,7 @@ impl Scenario {
             !common.duration.is_zero(),
             "--duration: must be more than 0"
         );
+        common.check_outputs()?;
         let mut target = common.target(self.default_url)?;
         let mut scenario = self.plan.clone();
         if let Some(fanout) = scenario.fanout() {

@@ -44,10 +44,14 @@ impl Outcome<'_> {
     /// Prints the summary, and writes the files that the options ask for.
     pub(super) fn write(&self, outputs: Outputs) -> anyhow::Result<()> {
         let summary = summary::table(self);
-        let mut stdout = io::stdout();
-        stdout
-            .write_all(summary.as_bytes())
-            .context("writing to standard output")?;
+        let summary = summary.as_bytes();
+        if outputs.take_stdout() {
+            // Fails if standard error is closed, which does not matter to what is asked for.
+            let _ = io::stderr().write_all(summary);
+        } else {
+            let written = io::stdout().write_all(summary);
+            written.context("writing to standard output")?;
+        }
         outputs.json.write(|| json::document(self))?;
         outputs
             .hdr

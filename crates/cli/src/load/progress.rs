@@ -9,7 +9,7 @@ use std::{
 
 use framecast_load::{Moment, Phase, Progress};
 
-use crate::load::figures::{count, rate};
+use crate::load::figures::{count, plural, rate};
 
 #[derive(Debug)]
 pub(super) struct Display {
@@ -102,7 +102,7 @@ fn text(progress: &Progress, per_second: f64) -> String {
         text = format!("{text}  {}/s", rate(per_second));
     }
     if progress.lost > 0 {
-        text = format!("{text}  {} connections lost", count(progress.lost));
+        text = format!("{text}  {} lost", plural(progress.lost, "connection"));
     }
     text
 }
@@ -175,5 +175,12 @@ mod tests {
         };
         let line = text(&progress(measuring), 12_345.0);
         assert_eq!(line, "measuring  1.5 of 5 s  12,345/s");
+        let lost = |lost| {
+            let settling = progress(Phase::Settling);
+            text(&Progress { lost, ..settling }, 0.0)
+        };
+        let settling = "waiting for messages in flight";
+        assert_eq!(lost(1), format!("{settling}  1 connection lost"));
+        assert_eq!(lost(2000), format!("{settling}  2,000 connections lost"));
     }
 }

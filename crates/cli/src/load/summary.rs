@@ -11,17 +11,15 @@ use crate::{
     load::{
         Outcome,
         figures::{bytes, change, count, percent, plural, rate, time},
+        threshold::close_codes,
     },
 };
 
-/// The percentiles of a latency in the table: the name and the quantile of each.
-const PERCENTILES: [(&str, f64); 5] = [
-    ("p50", 0.5),
-    ("p90", 0.9),
-    ("p95", 0.95),
-    ("p99", 0.99),
-    ("p99.9", 0.999),
-];
+/// The percentiles in the first row of a latency: the name and the quantile of each.
+const PERCENTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99)];
+
+/// Largest width of the table, in columns: that of a terminal.
+const COLUMNS: usize = 80;
 
 /// The rows of the table, each with a name and a value.
 #[derive(Default)]
@@ -36,11 +34,37 @@ impl Table {
         let width = self.0.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let mut text = String::new();
         for (name, value) in &self.0 {
-            // Writing to a string does not fail.
-            let _ = writeln!(text, "  {name:width$}  {value}");
+            // After the two spaces on each side of the name.
+            let mut name = *name;
+            for line in lines(value, COLUMNS.saturating_sub(width + 4)) {
+                // Writing to a string does not fail.
+                let _ = writeln!(text, "  {name:width$}  {line}");
+                name = "";
+            }
         }
         text
     }
+}
+
+/// Breaks a value after its commas into lines of at most `columns` characters, as far as it has
+/// commas.
+fn lines(value: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for part in value.split_inclusive(", ") {
+        match lines.last_mut() {
+            Some(line) if width(line) + width(part.trim_end()) <= columns => line.push_str(part),
+            Some(line) if line.is_empty() => line.push_str(part),
+            _ => lines.push(part.to_owned()),
+        }
+    }
+    for line in &mut lines {
+        line.truncate(line.trim_end().len());
+    }
+    lines
+}
+
+fn width(text: &str) -> usize {
+    text.chars().count()
 }
 
 pub(super) fn table(outcome: &Outcome<'_>) -> String {
@@ -128,12 +152,14 @@ fn delivery_rows(table: &mut Table, outcome: &Outcome<'_>) {
         table.row("faults", faults(&report.tally));
     }
     if report.churners.received > 0 {
-        let seen = count(report.churners.received);
-        let faults = faults(&report.churners);
-        table.row("come and go", format!("{seen} deliveries, {faults}"));
+        let seen = report.churners.received;
+        let deliveries = if seen == 1 { "delivery" } else { "deliveries" };
+        let (seen, faults) = (count(seen), faults(&report.churners));
+        table.row("come and go", format!("{seen} {deliveries}, {faults}"));
     }
     if report.stalls > 0 {
-        let stalls = format!("{} after 1 s without any delivery", report.stalls);
+        let stalls = count(report.stalls);
+        let stalls = format!("{stalls} after 1 s without any delivery");
         table.row("stalls", stalls);
     }
 }
@@ -147,21 +173,25 @@ fn faults(tally: &Tally) -> String {
         ..
     } = tally;
     let (gaps, duplicates) = (plural(*gaps, "gap"), plural(*duplicates, "duplicate"));
+    let (out_of_order, corrupted) = (count(*out_of_order), count(*corrupted));
     format!("{gaps}, {duplicates}, {out_of_order} out of order, {corrupted} corrupted")
 }
 
-/// Adds two rows about latencies: their percentiles, and their ends and mean.
+/// Adds two rows about latencies: the usual percentiles, and the rest.
 fn latency_rows(table: &mut Table, name: &'static str, latencies: &Latencies) {
     if latencies.count() == 0 {
         return table.row(name, "none");
     }
     let each = PERCENTILES.map(|(name, share)| format!("{name} {}", time(latencies.at(share))));
     table.row(name, each.join(", "));
-    let (min, mean, max) = (latencies.min(), latencies.mean(), latencies.max());
-    table.row(
-        "",
-        format!("min {}, mean {}, max {}", time(min), time(mean), time(max)),
-    );
+    let rest = [
+        ("p99.9", latencies.at(0.999)),
+        ("max", latencies.max()),
+        ("mean", latencies.mean()),
+        ("min", latencies.min()),
+    ];
+    let rest = rest.map(|(name, value)| format!("{name} {}", time(value)));
+    table.row("", rest.join(", "));
 }
 
 /// Formats how much has arrived in each second of the measured time.
@@ -183,18 +213,12 @@ fn connection_rows(table: &mut Table, outcome: &Outcome<'_>) {
         let _ = write!(text, ", {} failed", count(connections.failed));
     }
     if connections.disconnected > 0 {
-        let _ = write!(
-            text,
-            ", {} ended by the server",
-            count(connections.disconnected)
-        );
+        let (ended, codes) = (count(connections.disconnected), close_codes(connections));
+        let _ = write!(text, ", {ended} ended by the server{codes}");
     }
     if connections.unclosed > 0 {
         let unclosed = plural(connections.unclosed, "closing handshake");
         let _ = write!(text, ", {unclosed} not answered");
-    }
-    for (code, times) in &connections.close_codes {
-        let _ = write!(text, ", {} closed with {code}", count(*times));
     }
     table.row("connections", text);
     if connections.resent > 0 {
@@ -265,5 +289,44 @@ mod tests {
         table.row("one", "1");
         table.row("three", "3");
         assert_eq!(table.text(), "  one    1\n  three  3\n");
+    }
+
+    #[test]
+    fn a_value_that_is_too_wide_goes_on_below_itself() {
+        let mut table = Table::default();
+        let (one, other) = ("x".repeat(40), "y".repeat(31));
+        table.row("short", "1");
+        table.row("wide", format!("{one}, {other}, 3"));
+        // The comma belongs to the line.
+        let expected = format!("  short  1\n  wide   {one},\n         {other}, 3\n");
+        assert_eq!(table.text(), expected);
+        // A URL has no place to break.
+        let url = "u".repeat(100);
+        assert_eq!(lines(&url, 71), [url]);
+        assert_eq!(lines("", 71), [""]);
+    }
+
+    #[test]
+    fn the_rows_of_a_latency_fit_into_80_columns() {
+        let mut latencies = Latencies::default();
+        latencies.record(Duration::from_micros(99_900));
+        let mut table = Table::default();
+        latency_rows(&mut table, "kernel sockets", &latencies);
+        let text = table.text();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.lines().all(|line| width(line) <= COLUMNS), "{text}");
+    }
+
+    #[test]
+    fn all_counts_of_faults_have_separators() {
+        let tally = Tally {
+            gaps: 1,
+            duplicates: 2000,
+            out_of_order: 30_000,
+            corrupted: 75_680,
+            ..Tally::default()
+        };
+        let expected = "1 gap, 2,000 duplicates, 30,000 out of order, 75,680 corrupted";
+        assert_eq!(faults(&tally), expected);
     }
 }

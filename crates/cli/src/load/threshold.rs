@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use framecast_load::{Report, Tally};
+use framecast_load::{Connections, Report, Tally};
 
 use crate::load::{
     check::Check,
@@ -96,31 +96,41 @@ impl Thresholds {
     }
 }
 
-/// Returns a line about the connections that the server has ended, with their close codes. `None`
-/// if there are none.
+/// Returns a line about the connections that the server has ended. `None` if there are none.
 fn ended(report: &Report) -> Option<String> {
     let all = report.connections.disconnected;
-    let codes = &report.connections.close_codes;
-    let codes: Vec<_> = codes
-        .iter()
-        .map(|(code, count)| match count {
-            count if *count == all => code.to_string(),
-            count => format!("{count} with {code}"),
-        })
-        .collect();
-    let codes = match codes.as_slice() {
-        [] => String::new(),
-        codes => format!(" ({})", codes.join(", ")),
-    };
-    let connections = plural(all, "connection");
+    let (connections, codes) = (plural(all, "connection"), close_codes(&report.connections));
     (all > 0).then(|| format!("the server has ended {connections}{codes}"))
 }
 
-/// Returns a line about the connections that could not be opened, or `None` if all could.
+/// Lists the close codes of the server in brackets, each with its first reason:
+/// ` (4 with 1012: restart, 1 with 1013)`. Returns an empty text if there are none.
+pub(super) fn close_codes(connections: &Connections) -> String {
+    let codes = connections.close_codes.iter().map(|(code, closed)| {
+        let reason = connections.close_reasons.get(code);
+        let reason = reason.map(|reason| format!(": {reason}"));
+        let code = format!("{code}{}", reason.unwrap_or_default());
+        if *closed == connections.disconnected {
+            code
+        } else {
+            format!("{} with {code}", count(*closed))
+        }
+    });
+    match codes.collect::<Vec<_>>().as_slice() {
+        [] => String::new(),
+        codes => format!(" ({})", codes.join(", ")),
+    }
+}
+
+/// Returns a line about the connections that could not be opened, with the reason of the first one.
+/// `None` if all could.
 fn failed(report: &Report) -> Option<String> {
     let failed = report.connections.failed;
     let connections = plural(failed, "connection");
-    (failed > 0).then(|| format!("{connections} could not be opened"))
+    let reason = report.connections.first_failure.as_ref();
+    let reason = reason.map(|reason| format!(": {reason}"));
+    let reason = reason.unwrap_or_default();
+    (failed > 0).then(|| format!("{connections} could not be opened{reason}"))
 }
 
 /// Returns a line about the messages that differ from what was sent, or `None` if there are none.
@@ -271,6 +281,12 @@ mod tests {
         report.connections.failed = 1;
         let line = missed(Thresholds::default(), &report);
         assert_eq!(line, "1 connection could not be opened");
+        report.connections.first_failure = Some("the server answered 503: full".to_owned());
+        let line = missed(Thresholds::default(), &report);
+        assert_eq!(
+            line,
+            "1 connection could not be opened: the server answered 503: full"
+        );
     }
 
     #[test]
@@ -294,10 +310,14 @@ mod tests {
         assert_eq!(ended(&report), "the server has ended 6 connections");
         report.connections.close_codes.insert(1012, 6);
         assert_eq!(ended(&report), "the server has ended 6 connections (1012)");
-        report.connections.close_codes = [(1012, 4), (1013, 1)].into();
+        report.connections.close_reasons = [(1012, "restart".to_owned())].into();
+        let line = "the server has ended 6 connections (1012: restart)";
+        assert_eq!(ended(&report), line);
+        report.connections.disconnected = 2006;
+        report.connections.close_codes = [(1012, 2000), (1013, 1)].into();
         assert_eq!(
             ended(&report),
-            "the server has ended 6 connections (4 with 1012, 1 with 1013)"
+            "the server has ended 2,006 connections (2,000 with 1012: restart, 1 with 1013)"
         );
     }
 

@@ -1,5 +1,5 @@
 //! Tests of `docs/`: compares the ranges of settings, the fields of `/health`, the figures on
-//! memory, the limits of bodies and the commands for publishing with the program, and the design
+//! memory, the limits of bodies, the commands for publishing and the options of `load` with the program, and the design
 //! page with the source.
 //! [`crate::readme`] tests the README and the other tables.
 
@@ -21,6 +21,7 @@ const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
 const DESIGN: &str = include_str!("../../../../docs/design.md");
 const PUBLISHING: &str = include_str!("../../../../docs/publishing.md");
 const HEALTH: &str = include_str!("../../../../docs/health.md");
+const LOAD: &str = include_str!("../../../../docs/load.md");
 const HTTP: &str = include_str!("../../../../docs/http.md");
 const MEMORY: &str = include_str!("../../../../docs/memory.md");
 const SETTINGS: &str = include_str!("../../../../docs/settings.md");
@@ -221,6 +222,34 @@ fn the_documented_limits_of_bodies_are_those_of_the_server() {
             assert_eq!(answer.status, status, "{bytes} bytes: {}", answer.body);
         }
     }
+}
+
+/// Returns the names of the options in the help of `load` with sub-command `kind`.
+fn load_options(kind: &str) -> BTreeSet<String> {
+    let (_, help, _) = run(&["load", kind, "--help"]);
+    let words = help.lines().filter_map(|line| {
+        let words = line.trim_start().trim_start_matches("-h, ");
+        words
+            .starts_with("--")
+            .then(|| words.split([' ', ',']).next())?
+    });
+    words.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_page_on_load_has_all_options_that_the_sub_commands_share() {
+    let (_, table) = LOAD.split_once("Options of all sub-commands:\n").unwrap();
+    let (table, _) = table.split_once("\nA run also fails").unwrap();
+    let cells = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let cells = cells.filter_map(|row| row.split('|').next());
+    let names = cells.flat_map(|cell| cell.split(['`', ' ']).filter(|word| word.starts_with("--")));
+    let documented: BTreeSet<_> = names.map(str::to_owned).collect();
+    let kinds = ["churn", "echo", "fanout", "handshake", "idle"].map(load_options);
+    let shared = kinds.into_iter().reduce(|one, other| &one & &other);
+    let mut shared = shared.unwrap();
+    assert!(shared.remove("--help"), "{shared:?}");
+    assert!(shared.contains("--workers"), "{shared:?}");
+    assert_eq!(documented, shared);
 }
 
 /// Returns the commands of a document, each with the output that it shows below it.

@@ -24,7 +24,7 @@ fn publications_that_are_due_after_the_server_has_ended_count_as_missing() {
         // 5 subscribers and a publisher. The server drains with code 1012.
         assert_eq!(
             run.error_line(),
-            "framecast: the server has ended 6 connections (1012)"
+            "framecast: the server has ended 6 connections (1012: server is restarting)"
         );
         assert!(run.count("unpublished") > 0, "{}", run.result);
         // 200 a second for 0.4 s of warm-up and 2 s of measured time, including the first and the
@@ -69,7 +69,7 @@ fn a_server_that_ends_its_connections_fails_a_run_of_every_scenario() {
                 assert_eq!(run.code, Some(1), "{kind}: {}", run.stderr);
                 assert_eq!(
                     run.error_line(),
-                    "framecast: the server has ended 6 connections (1012)",
+                    "framecast: the server has ended 6 connections (1012: server is restarting)",
                     "{kind}"
                 );
                 assert_eq!(run.count("connections.close_codes.1012"), 6);
@@ -104,8 +104,8 @@ fn messages_to_a_subscriber_that_the_server_has_closed_are_still_expected() {
                 };
                 let mut subscribers = subscribers.lock().unwrap();
                 if number == 9 {
-                    // A Close with code 1013.
-                    subscribers[0].write(&[0x88, 2, 0x03, 0xF5]);
+                    // A Close with code 1013, whose reason would clear the terminal.
+                    subscribers[0].write(b"\x88\x0B\x03\xF5busy\x1B[2J!");
                     subscribers.remove(0);
                 }
                 subscribers.iter_mut().for_each(|peer| peer.send(payload));
@@ -122,7 +122,7 @@ fn messages_to_a_subscriber_that_the_server_has_closed_are_still_expected() {
     assert_eq!(run.code, Some(1));
     assert_eq!(
         run.error_line(),
-        "framecast: the server has ended 1 connection (1013)"
+        "framecast: the server has ended 1 connection (1013: busy\\u{1b}[2J!)"
     );
     let published = run.count("published");
     assert_eq!(run.count("expected"), 2 * published);

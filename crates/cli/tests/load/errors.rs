@@ -2,11 +2,14 @@
 //! line.
 
 use std::{
+    fs,
     io::{Read as _, Write as _},
     net::TcpListener,
     process::Command,
     thread,
 };
+
+use serde_json::Value;
 
 use crate::{
     scripted::Peer,
@@ -55,13 +58,13 @@ fn a_run_that_fails_reports_the_reason_in_one_line() {
             "echo",
             &server.url("/nope"),
             &[],
-            "the server answered 404 Not Found",
+            "the server answered 404 Not Found: no such resource",
         ),
         (
             "fanout",
             &server.url("/nope"),
             &["--relay"],
-            "the server answered 404 Not Found",
+            "the server answered 404 Not Found: no such resource",
         ),
         (
             "idle",
@@ -192,8 +195,47 @@ fn a_publication_that_the_relay_refuses_ends_the_run_with_its_reason() {
     let crowd = ["--relay", "--subscribers", "2", "--size", "200000"];
     let run = Run::of("fanout", &server.url(""), &crowd);
     assert_eq!(run.code, Some(1));
-    let reason = "framecast: cannot publish: the server answered 413 Payload Too Large";
+    let reason = "framecast: cannot publish: the server answered 413 Payload Too Large: \
+                  message: over 65536 bytes";
     assert_eq!(run.error_line(), reason);
+}
+
+#[test]
+fn the_reason_of_a_refusal_or_a_close_by_the_server_is_shown() {
+    let server = Server::start();
+    let foreign = ["--header", "Origin: https://other.example"];
+    let run = Run::of("echo", &server.url("/echo"), &foreign);
+    assert_eq!(run.code, Some(1));
+    let reason = "framecast: the server answered 403 Forbidden: \
+                  pages of this origin may not use this server";
+    assert_eq!(run.error_line(), reason);
+
+    let big = ["--connections", "2", "--size", "100KiB"];
+    let run = Run::of("echo", &server.url("/echo"), &big);
+    assert_eq!(run.code, Some(1));
+    let reason = "framecast: the server has ended 2 connections (1009: message too big)";
+    assert_eq!(run.error_line(), reason);
+}
+
+#[test]
+fn the_reason_of_a_refusal_cannot_control_the_terminal() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let body = format!("full\u{1b}[2J{}\n", "!".repeat(10_000));
+            let len = body.len();
+            let head = format!("HTTP/1.1 503 Busy\r\nContent-Length: {len}\r\n\r\n");
+            let _ = stream.write_all((head + &body).as_bytes());
+        }
+    });
+    let run = Run::of("echo", &format!("ws://{address}/"), &[]);
+    assert_eq!(run.code, Some(1));
+    let reason = "framecast: the server answered 503 Busy: full\\u{1b}[2J!!!!";
+    assert!(run.error_line().starts_with(reason), "{}", run.error_line());
+    assert!(run.error_line().ends_with("!…"), "{}", run.error_line());
 }
 
 #[test]
@@ -261,6 +303,44 @@ fn an_output_file_that_cannot_be_written_is_reported_before_the_run() {
 }
 
 #[test]
+fn a_file_name_of_a_hyphen_is_standard_output_for_one_result_alone() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let load = |outputs: &[&str]| {
+        let mut command = Command::new(FRAMECAST);
+        let url = server.url("/echo");
+        command.args(["load", "echo", "--duration", "100ms", "--connections", "1"]);
+        command.args(["--url", &url]).args(outputs);
+        let output = command.current_dir(folder.path()).output().unwrap();
+        let [stdout, stderr] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), stdout, stderr)
+    };
+    let (code, stdout, stderr) = load(&["--json", "-"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let result: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(result["scenario"], "echo");
+    assert!(stderr.contains("\necho: 1 connection of "), "{stderr}");
+    let (code, stdout, stderr) = load(&["--json", "result.json", "--hdr=-"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(
+        stdout.starts_with("       Value     Percentile"),
+        "{stdout}"
+    );
+    assert!(stderr.contains("\necho: 1 connection of "), "{stderr}");
+    let (code, stdout, stderr) = load(&["--json", "-", "--hdr", "-"]);
+    let reason = "framecast: --json and --hdr cannot both go to standard output\n";
+    assert_eq!(
+        (code, stdout.as_str(), stderr.as_str()),
+        (Some(2), "", reason)
+    );
+    // Another name is a file, and nothing is named `-`.
+    let files = fs::read_dir(folder.path()).unwrap();
+    let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(names, ["result.json"]);
+}
+
+#[test]
 fn the_help_explains_exit_statuses_and_mentions_tcp_only_where_it_is_supported() {
     let help = |kind: &[&str]| {
         let mut command = Command::new(FRAMECAST);
@@ -270,6 +350,7 @@ fn the_help_explains_exit_statuses_and_mentions_tcp_only_where_it_is_supported()
     assert!(help(&[]).contains("Exit status:\n  0  "));
     for word in [
         "closed loop",
+        "corrupted",
         "open loop",
         "first to last",
         "gap",

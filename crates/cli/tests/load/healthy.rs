@@ -212,6 +212,28 @@ fn the_latencies_and_the_plot_are_written_to_their_files() {
 }
 
 #[test]
+fn the_plot_tells_if_the_generator_may_have_distorted_the_result() {
+    let server = Server::start();
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("a.svg");
+    // Far fewer messages than one core can send, and more than it can.
+    for rate in ["20", "1000000"] {
+        let arguments = ["--connections", "1", "--duration", "100ms", "--rate", rate];
+        let plotted = ["--plot", file.to_str().unwrap()];
+        let run = Run::of(
+            "echo",
+            &server.url("/echo"),
+            &[&arguments[..], &plotted].concat(),
+        );
+        let verdict = run.result["generator"]["verdict"].as_str().unwrap();
+        let plot = fs::read_to_string(&file).unwrap();
+        let text = format!(">Verdict on the generator: {verdict}. The ");
+        assert_eq!(plot.contains(&text), verdict != "fine", "{verdict}: {plot}");
+        assert_eq!(plot.contains("Verdict"), verdict != "fine", "{verdict}");
+    }
+}
+
+#[test]
 fn the_plot_of_a_run_without_messages_has_no_throughput() {
     let server = Server::start();
     let folder = TempDir::new().unwrap();
@@ -241,6 +263,11 @@ fn the_plot_of_idle_connections_has_the_memory_of_a_server_whose_process_is_know
     run.assert_whole();
     let plot = fs::read_to_string(plot).unwrap();
     assert!(plot.contains("memory of the server over time"), "{plot}");
+    // Among the keys, and at the end of the area, which has no axis of its own.
+    let named = plot
+        .matches("class=\"amber\">20 connections</text>")
+        .count();
+    assert_eq!(named, 2, "{plot}");
     let samples = run.result["server_memory"].as_array().unwrap();
     assert!(samples.len() > 1, "{}", run.result);
     assert_eq!(samples.last().unwrap()["connections"], 20);

@@ -1,10 +1,10 @@
 //! Counts of the connections of a run.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, error::Error as _};
 
 use serde::{Deserialize, Serialize};
 
-use crate::account::latencies::Latencies;
+use crate::{account::latencies::Latencies, client::event::End};
 
 /// Counts of the connections of a run, and the times of their handshakes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -20,6 +20,12 @@ pub struct Connections {
     pub disconnected: u64,
     /// Number of connections that the server closed with each close code.
     pub close_codes: BTreeMap<u16, u64>,
+    /// The first reason that came with each close code, made safe to print. A code that always came
+    /// without a reason has none.
+    pub close_reasons: BTreeMap<u16, String>,
+    /// The reason why the first connection failed that failed before it was open, made safe to
+    /// print.
+    pub first_failure: Option<String>,
     /// Number of closing handshakes that the generator began, and that the server did not answer in
     /// time.
     pub unclosed: u64,
@@ -29,6 +35,24 @@ pub struct Connections {
 }
 
 impl Connections {
+    /// Counts a connection that failed before it was open.
+    pub(crate) fn add_failure(&mut self, end: &End) {
+        self.failed += 1;
+        if let (None, End::Failed(error)) = (&self.first_failure, end) {
+            let cause = error.source().map(|cause| format!(": {cause}"));
+            self.first_failure = Some(format!("{error}{}", cause.unwrap_or_default()));
+        }
+    }
+
+    /// Counts a connection that the server closed with this code and reason, which may be empty.
+    pub(crate) fn add_close(&mut self, code: u16, reason: &str) {
+        *self.close_codes.entry(code).or_default() += 1;
+        if !reason.is_empty() {
+            let first = self.close_reasons.entry(code);
+            first.or_insert_with(|| reason.to_owned());
+        }
+    }
+
     /// Adds the counts of another process of the same run.
     pub(super) fn add(&mut self, other: &Self) {
         self.opened += other.opened;
@@ -37,6 +61,13 @@ impl Connections {
         self.disconnected += other.disconnected;
         for (code, count) in &other.close_codes {
             *self.close_codes.entry(*code).or_default() += count;
+        }
+        for (code, reason) in &other.close_reasons {
+            let first = self.close_reasons.entry(*code);
+            first.or_insert_with(|| reason.clone());
+        }
+        if self.first_failure.is_none() {
+            self.first_failure.clone_from(&other.first_failure);
         }
         self.unclosed += other.unclosed;
         self.resent += other.resent;

@@ -31,7 +31,7 @@ impl<'a> Answer<'a> {
             return Ok(None);
         };
         if !(200..300).contains(&head.status) {
-            return Err(head.rejection());
+            return Err(head.rejection(&bytes[head.len..]));
         }
         let rest = &bytes[head.len..];
         let framing = head.framing()?;
@@ -121,6 +121,19 @@ impl Head<'_> {
         Ok(framing)
     }
 
+    /// Returns the begin of the body, as much as `rest` has of it: the bytes that were received after
+    /// the head. At most [`MAX_REASON_BYTES`].
+    pub(super) fn begun_body<'b>(&self, rest: &'b [u8]) -> Cow<'b, [u8]> {
+        let rest = &rest[..rest.len().min(MAX_REASON_BYTES)];
+        match self.framing() {
+            Ok(Framing::Chunked) => Cow::Owned(begun_chunks(rest)),
+            Ok(Framing::Length(len)) => Cow::Borrowed(&rest[..rest.len().min(len)]),
+            Ok(Framing::UntilEnd) => Cow::Borrowed(rest),
+            // The body can't be found.
+            Err(_) => Cow::Borrowed(&[]),
+        }
+    }
+
     /// Returns true if the connection must not be used after this response: the server ends it; or
     /// a transfer coding in a version of HTTP that has none may hide the end of the response (RFC
     /// 9112 §6.1).
@@ -134,6 +147,19 @@ impl Head<'_> {
         };
         !is_kept || self.has_token("connection", "close")
     }
+}
+
+/// Returns as much of a chunked body as `bytes`, its begin, have of it.
+fn begun_chunks(mut bytes: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Status::Complete((line_len, size))) = httparse::parse_chunk_size(bytes) {
+        let rest = &bytes[line_len..];
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let (chunk, after) = rest.split_at(size.min(rest.len()));
+        body.extend_from_slice(chunk);
+        bytes = after.strip_prefix(b"\r\n").unwrap_or_default();
+    }
+    body
 }
 
 /// Parses a chunked body (RFC 9112 §7.1). Returns it with its length on the wire, or `None` if it
@@ -171,6 +197,10 @@ fn take_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Rejection> {
 
 /// Longest body of a response. Arbitrary: the bodies that a relay answers with are far shorter.
 pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// Largest number of bytes that are read of the body of a refusal. Arbitrary: more than enough for
+/// its first line.
+const MAX_REASON_BYTES: usize = 8 << 10;
 
 #[cfg(test)]
 mod tests {

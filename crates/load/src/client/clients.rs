@@ -317,7 +317,7 @@ impl Clients {
         let Some(mut client) = self.clients.remove(key) else {
             return;
         };
-        if let End::Closed(_) = end {
+        if let End::Closed(..) = end {
             client.answer_close(key, &mut self.keys, &end);
         }
         let context = Context {
@@ -331,12 +331,12 @@ impl Clients {
         }
         if client.is_opening() {
             self.opening -= 1;
-            self.counts.failed += 1;
+            self.counts.add_failure(&end);
         } else {
             self.counts.disconnected += 1;
         }
-        if let End::Closed(Some(code)) = end {
-            *self.counts.close_codes.entry(code).or_default() += 1;
+        if let End::Closed(Some(code), reason) = &end {
+            self.counts.add_close(*code, reason);
         }
         self.first_end.get_or_insert(end);
     }
@@ -365,8 +365,11 @@ impl From<End> for Error {
     /// Returns the error of a run that fails because of this end of a connection.
     fn from(end: End) -> Self {
         match end {
-            End::Closed(Some(code)) => Self::Closed(format!(" with {code}")),
-            End::Closed(None) | End::Expired | End::Left => Self::Closed(String::new()),
+            End::Closed(Some(code), reason) if reason.is_empty() => {
+                Self::Closed(format!(" with {code}"))
+            }
+            End::Closed(Some(code), reason) => Self::Closed(format!(" with {code} ({reason})")),
+            End::Closed(None, _) | End::Expired | End::Left => Self::Closed(String::new()),
             End::Failed(error) => error,
         }
     }

@@ -43,7 +43,7 @@ impl Client {
     /// connection. The connection can then be dropped.
     pub(super) fn answer_close(&mut self, key: ClientKey, keys: &mut Keys, end: &End) {
         if matches!(self.stage, Stage::Open) && !self.aborts {
-            if let End::Closed(Some(code)) = end {
+            if let End::Closed(Some(code), _) = end {
                 let code = code.to_be_bytes();
                 self.conn(key, keys).send(Opcode::Close, &[&code]);
                 // Fails if the server has ended the connection, too.

@@ -49,8 +49,9 @@ pub(crate) enum Event<'a> {
 /// The reason why a connection ended.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// The server closed the connection, with this close code if it sent one.
-    Closed(Option<u16>),
+    /// The server closed the connection, with this close code if it sent one, and with this reason,
+    /// which is made safe to print and may be empty.
+    Closed(Option<u16>, String),
     /// The server ended a connection for HTTP requests between two responses, as it may at any
     /// time.
     Expired,

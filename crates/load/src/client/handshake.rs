@@ -101,7 +101,7 @@ fn check_upgrade(
         return Ok(None);
     };
     if head.status != 101 {
-        return Err(head.rejection());
+        return Err(head.rejection(&bytes[head.len..]));
     }
     let mut upgrades = head.values("upgrade");
     // §4.1: this protocol and no other.

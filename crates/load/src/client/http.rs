@@ -10,7 +10,10 @@ use std::borrow::Cow;
 
 use httparse::{EMPTY_HEADER, Header, ParserConfig, Response, Status};
 
-use crate::client::answer::MAX_BODY_BYTES;
+use crate::{
+    client::answer::MAX_BODY_BYTES,
+    display::{first_line, reason},
+};
 
 /// The reason why a server's response is not the expected one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,8 +31,8 @@ pub enum Rejection {
     /// A 101 with more than one header of this name, which may be there once (RFC 6455 §11.3).
     #[error("the server's 101 has more than one {0}")]
     Repeated(&'static str),
-    /// The server answered status 421, because it does not serve the name in `Host`. The text is
-    /// the status code and the reason phrase.
+    /// The server answered status 421, because it does not serve the name in `Host`, without a
+    /// reason in the body. The text is the status code and the reason phrase.
     #[error("the server answered {0}: it does not answer to this name (see serve --allow-host)")]
     Name(String),
     /// The server did not answer the expected status.
@@ -37,8 +40,8 @@ pub enum Rejection {
     Status {
         /// The status code that it answered.
         code: u16,
-        /// The code and the reason phrase, such as `503 Service Unavailable`; after a redirection
-        /// also its target.
+        /// The code and the reason phrase, such as `503 Service Unavailable`, and the target of a
+        /// redirection or the reason in the body.
         line: String,
     },
     /// A response over the generator's limit.
@@ -140,43 +143,27 @@ impl<'a> Head<'a> {
             .map(|header| unfolded(header.value))
     }
 
-    /// Returns the rejection that reports the status of this head.
-    pub(crate) fn rejection(&self) -> Rejection {
+    /// Returns the rejection that reports the status of this head. Its reason is the target of a
+    /// redirection, or that in the body, which begins with `rest`.
+    pub(crate) fn rejection(&self, rest: &[u8]) -> Rejection {
         let code = self.status;
         let mut line = format!("{code} {}", self.reason).trim_end().to_owned();
-        if code == 421 {
+        let location = self.header("location");
+        let target = location.filter(|_| (300..400).contains(&code));
+        let reason = match target {
+            Some(target) => format!("it redirects to {}", first_line(&target)),
+            None => reason(&String::from_utf8_lossy(&self.begun_body(rest))),
+        };
+        if code == 421 && reason.is_empty() {
             return Rejection::Name(line);
         }
-        let target = self
-            .header("location")
-            .filter(|_| (300..400).contains(&code));
-        if let Some(target) = target {
-            line.push_str(": it redirects to ");
-            line.push_str(&shown(&target));
+        if !reason.is_empty() {
+            line.push_str(": ");
+            line.push_str(&reason);
         }
         Rejection::Status { code, line }
     }
 }
-
-/// Returns the target of a redirection as an error message can show it: shortened, and with
-/// everything escaped that is not ASCII.
-fn shown(target: &str) -> String {
-    let shown = target.chars().take(SHOWN_CHARACTERS);
-    let mut shown: String = shown
-        .map(|character| match character {
-            ' '..='~' => character.to_string(),
-            _ => character.escape_default().to_string(),
-        })
-        .collect();
-    if target.chars().nth(SHOWN_CHARACTERS).is_some() {
-        shown.push('…');
-    }
-    shown
-}
-
-/// Largest number of characters that are shown of the target of a redirection. Arbitrary: it fits
-/// on two lines of a terminal.
-const SHOWN_CHARACTERS: usize = 120;
 
 /// Returns a header's value in one line: replaces each line fold (RFC 9112 §5.2) by a space.
 fn unfolded(value: &[u8]) -> Cow<'_, str> {
@@ -203,7 +190,7 @@ mod tests {
     fn another_status_is_rejected_with_its_reason_phrase() {
         let rejected = |head: &str| {
             let head = Head::read(head.as_bytes()).unwrap();
-            head.unwrap().rejection()
+            head.unwrap().rejection(b"")
         };
         let rejection = rejected("HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\n\r\n");
         let text = "the server answered 413 Payload Too Large";
@@ -221,7 +208,7 @@ mod tests {
         let rejected = |status, target: &str| {
             let head = format!("HTTP/1.1 {status}\r\nLocation: {target}\r\n\r\n");
             let head = Head::read(head.as_bytes()).unwrap().unwrap();
-            head.rejection().to_string()
+            head.rejection(b"").to_string()
         };
         let moved = "301 Moved Permanently";
         assert_eq!(
@@ -230,9 +217,35 @@ mod tests {
         );
         // The first character reverses the reading direction.
         let escaped = rejected("308 x", "/\u{202e}é a");
-        assert!(escaped.ends_with(" to /\\u{202e}\\u{e9} a"), "{escaped}");
+        assert!(escaped.ends_with(" to /\\u{202e}é a"), "{escaped}");
         assert!(rejected("302 x", &"x".repeat(121)).ends_with("x…"));
         // A Location of another status is no redirection.
         assert_eq!(rejected("404 x", "/"), "the server answered 404 x");
+    }
+
+    #[test]
+    fn a_refusal_is_rejected_with_the_reason_in_its_body() {
+        let rejected = |head: &str, body: &str| {
+            let bytes = format!("HTTP/1.1 403 Forbidden\r\n{head}\r\n{body}");
+            let head = Head::read(bytes.as_bytes()).unwrap().unwrap();
+            let rejection = head.rejection(&bytes.as_bytes()[head.len..]);
+            let text = rejection.to_string();
+            let reason = text.strip_prefix("the server answered 403 Forbidden");
+            reason.unwrap().to_owned()
+        };
+        assert_eq!(rejected("", ""), "");
+        assert_eq!(rejected("", "\r\nno\u{1b}[2J\nat all"), ": no\\u{1b}[2J");
+        let length = "Content-Length: 14\r\n";
+        assert_eq!(rejected(length, r#"{"error":"no"}HTTP/1.1"#), ": no");
+        // The rest of the body has not arrived.
+        assert_eq!(rejected("Content-Length: 80\r\n", "no"), ": no");
+        let chunked = "Transfer-Encoding: chunked\r\n";
+        assert_eq!(rejected(chunked, "1\r\nn\r\n1\r\no\r\n0\r\n\r\n"), ": no");
+        assert_eq!(rejected(chunked, "1\r\nn\r\nFF\r\no"), ": no");
+        for cut in ["", "1", "x\r\n"] {
+            assert_eq!(rejected(chunked, cut), "", "{cut}");
+        }
+        let long = "x".repeat(1 << 20);
+        assert_eq!(rejected("", &long), format!(": {}…", "x".repeat(120)));
     }
 }

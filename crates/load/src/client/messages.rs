@@ -17,8 +17,8 @@ pub(crate) struct Message<'a> {
 pub(crate) enum Incoming<'a> {
     Message(Message<'a>),
     Ping(&'a [u8]),
-    /// A Close, with its code if there is one.
-    Close(Option<u16>),
+    /// A Close, with its code if there is one, and its reason.
+    Close(Option<u16>, &'a [u8]),
 }
 
 /// A protocol error of the server: against RFC 6455, or against the generator's own limit.
@@ -106,9 +106,13 @@ impl Assembly {
                 }
             }
             (0x0, None) => return Err(ProtocolError::Continuation),
-            (0x8, _) => on_incoming(Incoming::Close(
-                payload.first_chunk().copied().map(u16::from_be_bytes),
-            )),
+            (0x8, _) => {
+                let (code, reason) = match payload.split_first_chunk() {
+                    Some((code, reason)) => (Some(u16::from_be_bytes(*code)), reason),
+                    None => (None, &[][..]),
+                };
+                on_incoming(Incoming::Close(code, reason));
+            }
             (0x9, _) => on_incoming(Incoming::Ping(payload)),
             // The generator sends no Pings, so each Pong is unsolicited and needs no answer
             // (§5.5.3).
@@ -219,7 +223,7 @@ mod tests {
         assert_eq!(
             incoming,
             // 112 is `p`.
-            ["Ping([112])", &text(b"abc"), "Close(Some(1000))"]
+            ["Ping([112])", &text(b"abc"), "Close(Some(1000), [])"]
         );
         assert_eq!(rest, 0);
         // The first fragment says of which kind all are.

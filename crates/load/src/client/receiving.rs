@@ -13,6 +13,7 @@ use crate::{
         requests::Requests,
     },
     clock::Moment,
+    display::first_line,
     error::Error,
 };
 
@@ -62,7 +63,7 @@ impl Client {
             self.notify(Event::Answered, context);
             return End::Expired;
         }
-        End::Closed(None)
+        End::Closed(None, String::new())
     }
 
     /// Processes all complete frames and responses in `bytes`. Returns how many bytes these take
@@ -131,19 +132,22 @@ impl Client {
         on_event: &mut impl FnMut(Event<'_>, &mut Conn<'_>),
     ) -> Result<Option<usize>, End> {
         let mut conn = Conn::new(key, &mut self.state, keys);
-        // The code of a Close, if one arrives: `Some(None)` for a Close without a code.
+        // The code and the reason of a Close, if one arrives.
         let mut closed = None;
         let greetings = &mut self.greetings;
         let taken = self.assembly.take(bytes, |incoming| match incoming {
             Incoming::Message(_) if *greetings > 0 => *greetings -= 1,
             Incoming::Message(message) => on_event(Event::Message(message), &mut conn),
             Incoming::Ping(payload) => conn.send(Opcode::Pong, &[payload]),
-            Incoming::Close(code) => closed = Some(code),
+            Incoming::Close(code, reason) => closed = Some((code, reason.to_vec())),
         });
         let taken = taken.map_err(|error| End::Failed(Error::Protocol(error)))?;
         match closed {
             None => Ok(taken),
-            Some(code) if !self.state.is_leaving() => Err(End::Closed(code)),
+            Some((code, reason)) if !self.state.is_leaving() => {
+                let reason = first_line(&String::from_utf8_lossy(&reason));
+                Err(End::Closed(code, reason))
+            }
             Some(_) if self.aborts => Err(End::Left),
             Some(_) => {
                 self.stage = Stage::Closed;

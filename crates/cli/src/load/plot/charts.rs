@@ -140,7 +140,10 @@ pub(super) fn memory(drawing: &mut Drawing, place: Place, outcome: &Outcome<'_>)
             .collect::<Vec<_>>()
     };
     let share = |sample: &MemorySample| sample.open as f64 / most_open.max(1) as f64;
-    panel.backdrop(&over_time(&share), "amber");
+    // The area has no axis of its own.
+    let open = samples.last().map_or(0, |sample| sample.open);
+    let name = plural(open as u64, "connection");
+    panel.backdrop(&over_time(&share), &name, "amber");
     let resident = |sample: &MemorySample| sample.resident_bytes as f64 / unit_bytes;
     panel.curve(&over_time(&resident), "blue");
 }

@@ -17,7 +17,7 @@ use self::{
     panel::Place,
     svg::{Anchor, Drawing},
 };
-use crate::load::Outcome;
+use crate::load::{Outcome, verdict::Verdict};
 
 /// A function that draws one chart of a result at a place of the picture.
 type Chart = fn(&mut Drawing, Place, &Outcome<'_>);
@@ -41,7 +41,8 @@ pub(super) fn picture(outcome: &Outcome<'_>) -> String {
     drawing.document((WIDTH, top + MARGIN / 2.0), &title)
 }
 
-/// Draws the lines above the charts: the run, the server and the date. Returns the height below
+/// Draws the lines above the charts: the run, the server, the date, and what the generator may have
+/// distorted. Returns the height below
 /// them.
 fn draw_head(drawing: &mut Drawing, outcome: &Outcome<'_>) -> f64 {
     let scenario = outcome.scenario;
@@ -52,8 +53,10 @@ fn draw_head(drawing: &mut Drawing, outcome: &Outcome<'_>) -> f64 {
         format_rfc3339_seconds(outcome.started),
         env!("CARGO_PKG_VERSION")
     );
+    let verdict = verdict(outcome);
     let texts = [scenario.description.as_str(), scenario.url(), &date];
-    for line in texts.into_iter().flat_map(lines) {
+    let texts = texts.into_iter().chain(verdict.as_deref());
+    for line in texts.flat_map(lines) {
         baseline += LINE;
         drawing.text((MARGIN, baseline), Anchor::Start, "quiet", &line);
     }
@@ -63,6 +66,14 @@ fn draw_head(drawing: &mut Drawing, outcome: &Outcome<'_>) -> f64 {
         drawing.text((MARGIN, baseline), Anchor::Start, "panel", text);
     }
     baseline + LINE
+}
+
+/// Returns the text about the generator's influence on the result. `None` if it is fine.
+fn verdict(outcome: &Outcome<'_>) -> Option<String> {
+    let evidence = outcome.evidence();
+    let warning = evidence.warning(outcome.processes)?;
+    let verdict = Verdict::of(&evidence).name();
+    Some(format!("Verdict on the generator: {verdict}. {warning}"))
 }
 
 /// Breaks a text into lines that fit into the picture: between two words, or within a long one such

@@ -113,8 +113,10 @@ impl<'a> Panel<'a> {
         self.drawing.curve(&points, class);
     }
 
-    /// Fills the area below `points`, whose heights are shares of the height of the chart.
-    pub(super) fn backdrop(&mut self, points: &[(f64, f64)], class: &str) {
+    /// Fills the area below `points`, whose heights are shares of the height of the chart, and writes
+    /// `name` at its right end, just above the axis: a curve that ends with its maximum is far from
+    /// there.
+    pub(super) fn backdrop(&mut self, points: &[(f64, f64)], name: &str, class: &str) {
         let base = self.bottom();
         let height = base - self.inner_top();
         let points: Vec<_> = points
@@ -122,6 +124,10 @@ impl<'a> Panel<'a> {
             .map(|(x, share)| (self.x_of(*x), base - share * height))
             .collect();
         self.drawing.area(&points, base, class);
+        if let Some((x, _)) = points.last() {
+            let at = (x - 6.0, base - 8.0);
+            self.drawing.text(at, Anchor::End, class, name);
+        }
     }
 
     pub(super) fn dot(&mut self, (x, y): (f64, f64), class: &str) {
