@@ -78,8 +78,7 @@ impl Process {
     /// Returns the number in the line `name` of `/proc/PID/status`.
     fn status_kib(&self, name: &str) -> u64 {
         let size = self.status(name);
-        let kib = size.split_whitespace().next();
-        kib.and_then(|kib| kib.parse().ok()).unwrap()
+        size.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Returns the text behind `name` in `/proc/PID/status`.
