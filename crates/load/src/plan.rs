@@ -297,18 +297,23 @@ fn part(whole: usize, index: usize, of: usize) -> usize {
 pub(crate) mod tests {
     use super::*;
 
+    /// Returns the WebSocket server `h`. Nothing is connected to its address.
+    pub(crate) fn target() -> Target {
+        Target {
+            scheme: Scheme::Ws,
+            address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            authority: "h".into(),
+            path: "/".into(),
+            headers: vec![],
+            greetings: 0,
+            aborts: false,
+        }
+    }
+
     /// Returns a plan with this scenario. The tests do not depend on its other fields.
     pub(crate) fn plan(scenario: Scenario) -> Plan {
         Plan {
-            target: Target {
-                scheme: Scheme::Ws,
-                address: SocketAddr::from(([127, 0, 0, 1], 1)),
-                authority: "h".into(),
-                path: "/".into(),
-                headers: vec![],
-                greetings: 0,
-                aborts: false,
-            },
+            target: target(),
             scenario,
             ramp: Duration::ZERO,
             warm_up: Duration::ZERO,

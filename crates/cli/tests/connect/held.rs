@@ -3,13 +3,10 @@
 
 use futures_util::SinkExt as _;
 use rustix::process::Signal;
-use tokio_tungstenite::tungstenite::{
-    Message,
-    protocol::{CloseFrame, frame::coding::CloseCode},
-};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
-    peer::{Peer, closed_with, received},
+    peer::{Peer, close_for_good, closed_with, received},
     terminal::Terminal,
     typing::connected,
 };
@@ -49,11 +46,7 @@ async fn the_last_close_ends_a_client_whose_editor_is_held_and_every_message_is_
                 let message = format!("message {number}");
                 peer.feed(Message::text(message)).await.unwrap();
             }
-            let close = CloseFrame {
-                code: CloseCode::from(4500),
-                reason: "bye".into(),
-            };
-            peer.close(Some(close)).await.unwrap();
+            close_for_good(&mut peer).await;
             assert_eq!(terminal.exit().code(), Some(1));
             terminal.shows_text("framecast: closed by the server with code 4500 (bye)");
             terminal.shows("each message once, in order", |rows| shows_all(rows, count));

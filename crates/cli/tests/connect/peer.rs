@@ -4,7 +4,10 @@ use futures_util::StreamExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{
     WebSocketStream, accept_async,
-    tungstenite::{Message, protocol::CloseFrame},
+    tungstenite::{
+        Message,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
 };
 
 use crate::client::within;
@@ -23,6 +26,15 @@ pub(crate) async fn accept(listener: &TcpListener) -> Peer {
 /// Receives the next message or control frame from the client.
 pub(crate) async fn received(peer: &mut Peer) -> Message {
     within("a message", peer.next()).await.unwrap().unwrap()
+}
+
+/// Begins the closing handshake, with a code after which the client does not connect again.
+pub(crate) async fn close_for_good(peer: &mut Peer) {
+    let close = CloseFrame {
+        code: CloseCode::from(4500),
+        reason: "bye".into(),
+    };
+    peer.close(Some(close)).await.unwrap();
 }
 
 /// Waits for the client's Close, and completes the closing handshake. Returns the code and the

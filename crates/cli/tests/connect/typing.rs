@@ -2,14 +2,11 @@
 
 use futures_util::SinkExt as _;
 use rustix::process::Signal;
-use tokio_tungstenite::tungstenite::{
-    Message,
-    protocol::{CloseFrame, frame::coding::CloseCode},
-};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     client::listen,
-    peer::{Peer, accept, closed_with, received},
+    peer::{Peer, accept, close_for_good, closed_with, received},
     terminal::Terminal,
 };
 
@@ -291,11 +288,7 @@ async fn the_terminal_is_given_back_after_an_error_and_after_signals() {
                 assert_eq!(terminal.exit().code(), Some(0), "{signal:?}");
             }
             None => {
-                let close = CloseFrame {
-                    code: CloseCode::from(4500),
-                    reason: "bye".into(),
-                };
-                peer.close(Some(close)).await.unwrap();
+                close_for_good(&mut peer).await;
                 assert_eq!(terminal.exit().code(), Some(1));
                 terminal.shows_text("framecast: closed by the server with code 4500 (bye)");
             }

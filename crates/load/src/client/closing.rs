@@ -143,7 +143,7 @@ mod tests {
             clients::Endpoint,
             event::{Conn, Event, Role},
         },
-        plan::{Scheme, Target},
+        plan::{Scheme, Target, tests::target},
     };
 
     struct Nobody;
@@ -165,11 +165,7 @@ mod tests {
         let target = Target {
             scheme: Scheme::Tcp,
             address: listener.local_addr().unwrap(),
-            authority: "h".into(),
-            path: "/".into(),
-            headers: vec![],
-            greetings: 0,
-            aborts: false,
+            ..target()
         };
         let mut clients = Clients::new(&target, 0).unwrap();
         let endpoint = Endpoint::WebSocket("/");

@@ -163,6 +163,7 @@ const METHOD: &[u8] = b"GET ";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan;
 
     /// The example of RFC 6455 §1.3.
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -173,12 +174,9 @@ mod tests {
     fn target(scheme: Scheme, headers: &[&str]) -> Target {
         Target {
             scheme,
-            address: ([127, 0, 0, 1], 1).into(),
             authority: "h:1".into(),
-            path: "/".into(),
             headers: headers.iter().map(|&header| header.into()).collect(),
-            greetings: 0,
-            aborts: false,
+            ..plan::tests::target()
         }
     }
 

@@ -130,7 +130,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::plan::Scheme;
+    use crate::plan::tests::target;
 
     #[test]
     fn a_request_has_the_headers_of_the_handshakes_without_those_of_websocket() {
@@ -140,13 +140,8 @@ mod tests {
             "x:",
         ];
         let target = Target {
-            scheme: Scheme::Ws,
-            address: ([127, 0, 0, 1], 1).into(),
-            authority: "h".into(),
-            path: "/".into(),
             headers: headers.map(str::to_owned).into(),
-            greetings: 0,
-            aborts: false,
+            ..target()
         };
         let request = post(&target, "/publish", "{}");
         let expected = "POST /publish HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
@@ -179,13 +174,8 @@ mod tests {
     ) -> (Registrar, thread::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let target = Target {
-            scheme: Scheme::Ws,
             address: listener.local_addr().unwrap(),
-            authority: "h".into(),
-            path: "/".into(),
-            headers: vec![],
-            greetings: 0,
-            aborts: false,
+            ..target()
         };
         let server = thread::spawn(move || {
             for number in 0..connections {

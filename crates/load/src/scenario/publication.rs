@@ -164,7 +164,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::Moment,
-        plan::{Pace, ProtocolTemplate, Scheme},
+        plan::{Pace, ProtocolTemplate, tests::target},
     };
 
     const FORMAT: MessageFormat = MessageFormat {
@@ -180,16 +180,7 @@ mod tests {
 
     /// Returns a publication to topic `t` of the server `h`.
     fn published(protocol: &Protocol) -> Vec<u8> {
-        let target = Target {
-            scheme: Scheme::Ws,
-            address: ([127, 0, 0, 1], 1).into(),
-            authority: "h".into(),
-            path: "/".into(),
-            headers: vec![],
-            greetings: 0,
-            aborts: false,
-        };
-        let publication = Publication::new(protocol, FORMAT, "t", &target);
+        let publication = Publication::new(protocol, FORMAT, "t", &target());
         let (before, after) = publication.around_stamp();
         [before, &STAMP.to_bytes(), after].concat()
     }
